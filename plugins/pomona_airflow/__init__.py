@@ -1,0 +1,1 @@
+"""Pomona in Airflow."""

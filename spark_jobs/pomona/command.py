@@ -1,0 +1,116 @@
+"""A stage's command line: the arguments that the operator writes and the parser that reads them, from one contract."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pomona.knobs import KNOBS, BadKnob, Knob, KnobValue, resolve
+from pomona.stages import STAGES, Stage
+
+_SLUG = re.compile(r"[^A-Za-z0-9._-]+")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a stage works: the same five texts for every stage of a run."""
+
+    run: str
+    name: str
+    lake: str
+    landing: str
+    tracking: str
+
+
+@dataclass(frozen=True)
+class Order:
+    """A parsed command line: the stage, where it works, its knobs, and (for ingest) the knobs of the whole run."""
+
+    stage: Stage
+    place: Place
+    knobs: Mapping[str, KnobValue]
+    resolved: Mapping[str, KnobValue]
+
+
+PLACE_HELP = {
+    "run": "run key; names the run's folder in the lake",
+    "name": "scopes lake, experiment and registered model",
+    "lake": "folder or URI that holds the lakes of all names",
+    "landing": "folder or URI where the pictures arrive",
+    "tracking": "MLflow tracking URI",
+}
+
+
+def run_key(run_id: str) -> str:
+    """The run id with what Hadoop paths do not bear (`:`, `+`, blanks) replaced by `-`."""
+    return _SLUG.sub("-", run_id).strip("-.") or "run"
+
+
+def arguments(stage: str, place: Place, knobs: Mapping[str, KnobValue]) -> list[str]:
+    """The arguments of `run_stage.py` for one stage; `knobs` are all resolved knobs of the run."""
+    words = [stage]
+    for name in PLACE_HELP:
+        words += [f"--{name}", getattr(place, name)]
+    for name in STAGES[stage].knobs:
+        words += [f"--{name.replace('_', '-')}={_text(knobs[name])}"]
+    if stage == "ingest":
+        words += ["--resolved", json.dumps(dict(knobs), sort_keys=True)]
+    return words
+
+
+def parser() -> argparse.ArgumentParser:
+    """A parser with one subcommand a stage and one flag a knob; a flag left out takes its preset's value."""
+    top = argparse.ArgumentParser(prog="run_stage.py", description="Runs one stage of Pomona as a Spark application.")
+    commands = top.add_subparsers(dest="stage", required=True, metavar="STAGE")
+    for stage in STAGES.values():
+        command = commands.add_parser(stage.name, help=stage.help, description=f"{stage.name} {stage.help}.")
+        for name, text in PLACE_HELP.items():
+            command.add_argument(f"--{name}", required=True, help=text)
+        for knob in (KNOBS["preset"], *(KNOBS[name] for name in stage.knobs)):
+            command.add_argument(
+                f"--{knob.name.replace('_', '-')}", type=_reader(knob), help=f"{knob.help} ({knob.bounds})".replace("%", "%%")
+            )
+        if stage.name == "ingest":
+            command.add_argument("--resolved", type=_knobs, help="JSON of all knobs of the run; says whether anything is new")
+    return top
+
+
+def parse(words: Sequence[str]) -> Order:
+    """The order that the words give.
+
+    Raises
+    ------
+    SystemExit
+        With code 2 and one line on standard error, as argparse does, for a bad parameter.
+    """
+    read = vars(parser().parse_args(words))
+    stage = STAGES[read["stage"]]
+    place = Place(**{name: read[name] for name in PLACE_HELP})
+    given = {name: read[name] for name in ("preset", *stage.knobs)}
+    knobs = resolve(given)
+    return Order(stage, place, {name: knobs[name] for name in stage.knobs}, read.get("resolved") or knobs)
+
+
+def _text(value: KnobValue) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _reader(knob: Knob) -> Any:
+    def read(text: str) -> KnobValue:
+        try:
+            return knob.parse(text)
+        except BadKnob as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return read
+
+
+def _knobs(text: str) -> dict[str, KnobValue]:
+    try:
+        return resolve(json.loads(text))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None

@@ -1,0 +1,188 @@
+"""The knobs: every parameter that changes the model, typed and bounded, with its value in each preset."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+KnobValue = bool | int | float | str
+PRESETS = ("classic", "fast", "default", "max")
+
+
+@dataclass(frozen=True)
+class Knob:
+    """A parameter that changes the model: typed, bounded, with one line of help.
+
+    `default` is its value in every preset that `presets` does not name.
+    """
+
+    name: str
+    section: str
+    help: str
+    default: KnobValue
+    presets: Mapping[str, KnobValue] = field(default_factory=dict)
+    minimum: float | None = None
+    maximum: float | None = None
+    choices: tuple[str, ...] = ()
+
+    @property
+    def type(self) -> type:
+        return type(self.default)
+
+    @property
+    def title(self) -> str:
+        return self.name.replace("_px", " (pixels)").replace("_", " ").capitalize()
+
+    @property
+    def bounds(self) -> str:
+        """The allowed values in words; the form, the command line and the README say the same."""
+        if self.choices:
+            return " | ".join(self.choices)
+        if self.type is bool:
+            return "true | false"
+        if self.minimum is None and self.maximum is None:
+            return "text" if self.type is str else "any number"
+        return f"{self.minimum:g} to {self.maximum:g}"
+
+    def value_in(self, preset: str) -> KnobValue:
+        return self.presets.get(preset, self.default)
+
+    def parse(self, value: Any) -> KnobValue:
+        """The value in this knob's type.
+
+        Raises
+        ------
+        BadKnob
+            When it has another type or lies out of bounds; the text names knob, value and bounds.
+        """
+        try:
+            parsed = self._converted(value)
+        except (TypeError, ValueError):
+            raise BadKnob(f"{self.name}={value!r} is not {_TYPE_WORDS[self.type]} ({self.bounds})") from None
+        if self.choices and parsed not in self.choices:
+            raise BadKnob(f"{self.name}={value!r} is none of {self.bounds}")
+        if self.minimum is not None and self.maximum is not None and not self.minimum <= float(parsed) <= self.maximum:
+            raise BadKnob(f"{self.name}={value} is out of bounds ({self.bounds})")
+        if self.name == "group_pattern":
+            _check_pattern(str(parsed))
+        return parsed
+
+    def _converted(self, value: Any) -> KnobValue:
+        if self.type is bool:
+            if isinstance(value, bool):
+                return value
+            return {"true": True, "false": False}.get(str(value).lower()) or _false_or_raise(value)
+        if isinstance(value, bool):
+            raise TypeError
+        if self.type is str:
+            if not isinstance(value, str):
+                raise TypeError
+            return value
+        if self.type is int and float(value) != int(float(value)):
+            raise ValueError
+        return int(float(value)) if self.type is int else float(value)
+
+
+class BadKnob(ValueError):
+    """A knob has a value that its type or bounds do not allow."""
+
+
+_TYPE_WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
+
+
+def _false_or_raise(value: Any) -> bool:
+    if str(value).lower() != "false":
+        raise ValueError
+    return False
+
+
+def _check_pattern(pattern: str) -> None:
+    try:
+        compiled = re.compile(pattern)
+    except re.error as error:
+        raise BadKnob(f"group_pattern={pattern!r} is not a regular expression: {error}") from None
+    if pattern and "group" not in compiled.groupindex:
+        raise BadKnob(f"group_pattern={pattern!r} has no part named (?P<group>…)")
+
+
+_PATTERN = r"^(?:(?P<group>[A-Za-z]+\d*)_)?\d+_\d+\.\w+$"
+
+KNOBS: Mapping[str, Knob] = {
+    knob.name: knob
+    for knob in (
+        Knob("preset", "Recipe", "values of every knob left empty", "default", choices=PRESETS),
+        Knob("seed", "Recipe", "of every random draw", 0, minimum=0, maximum=2**31 - 1),
+        Knob("labels", "Images", "only these labels, separated by commas; empty: all", ""),
+        Knob("group_pattern", "Images", "file names of one group, by a part named group; empty: none", _PATTERN),
+        Knob("max_megapixels", "Images", "larger pictures are refused by their header", 100.0, minimum=0.001, maximum=1000),
+        Knob("max_reject_share", "Images", "stop when more of the pictures than this are rejected", 0.2, minimum=0, maximum=1),
+        Knob("max_gone_share", "Images", "stop when more of the known pictures than this are gone", 0.2, minimum=0, maximum=1),
+        Knob("side_px", "Descriptors", "longest side; larger pictures are reduced to it", 512, minimum=16, maximum=8192),
+        Knob("extractor", "Descriptors", "kind of local descriptor", "sift", choices=("sift", "orb")),
+        Knob("max_keypoints", "Descriptors", "strongest first, an image", 1000, minimum=1, maximum=100_000),
+        Knob("contrast_threshold", "Descriptors", "of SIFT; lower finds more", 0.01, {"classic": 0.04}, minimum=0, maximum=1),
+        Knob("edge_threshold", "Descriptors", "of SIFT; higher finds more", 20.0, {"classic": 10.0}, minimum=1, maximum=1000),
+        Knob("n_words", "Vocabulary", "size of the vocabulary; 0: ten for each class", 500, {"classic": 0}, minimum=0, maximum=20_000),
+        Knob("descriptors_per_word", "Vocabulary", "drawn for K-Means", 256, minimum=1, maximum=10_000),
+        Knob("kmeans_iterations", "Vocabulary", "of Lloyd's algorithm", 20, minimum=1, maximum=1000),
+        Knob("root", "Vocabulary", "RootSIFT: square root of the descriptor's shares", True, {"classic": False}),
+        Knob("colour_weight", "Vocabulary", "of Lab at the keypoint beside the descriptor", 1.0, {"classic": 0.0}, minimum=0, maximum=100),
+        Knob(
+            "encoding",
+            "Encoding",
+            "bag of words as Hellinger shares or as counts",
+            "hellinger",
+            {"classic": "counts"},
+            choices=("hellinger", "counts"),
+        ),
+        Knob("histogram_weight", "Encoding", "of the HSV histogram beside the words", 1.0, {"classic": 0.0}, minimum=0, maximum=100),
+        Knob("n_components", "Encoding", "of the PCA; 0: 70 % of the words", 128, {"classic": 0}, minimum=0, maximum=4096),
+        Knob(
+            "classifier",
+            "Training",
+            "kind of classifier",
+            "logistic_regression",
+            {"classic": "mlp"},
+            choices=("logistic_regression", "mlp"),
+        ),
+        Knob("regularisation", "Training", "C of the logistic regression; higher fits closer", 3.0, minimum=1e-6, maximum=1e6),
+        Knob("max_iterations", "Training", "of the classifier's solver", 200, minimum=1, maximum=100_000),
+        Knob(
+            "balance",
+            "Training",
+            "what weighs the same: images, classes, or groups then classes",
+            "group",
+            {"classic": "none"},
+            choices=("none", "class", "group"),
+        ),
+        Knob("folds", "Training", "of the grouped cross-validation; 0: none", 5, minimum=0, maximum=20),
+        Knob("fold_images", "Training", "at most so many images are cross-validated", 1500, minimum=50, maximum=100_000),
+        Knob("max_matrix_mb", "Training", "stop before a larger training matrix is gathered", 2048.0, minimum=1, maximum=1_000_000),
+        Knob("margin", "Judgement", "accuracy the challenger may lose against the champion", 0.01, minimum=0, maximum=1),
+        Knob("min_test", "Judgement", "fewer common test images than this keep the champion", 20, minimum=1, maximum=1_000_000),
+        Knob("resamples", "Judgement", "of the groups, for intervals", 1000, minimum=100, maximum=100_000),
+    )
+}
+
+
+def resolve(given: Mapping[str, Any]) -> dict[str, KnobValue]:
+    """Every knob's value: the given one, or where it is missing or null, that of the preset.
+
+    Raises
+    ------
+    BadKnob
+        For an unknown name, a wrong type or a value out of bounds.
+    """
+    unknown = sorted(set(given) - set(KNOBS))
+    if unknown:
+        raise BadKnob(f"unknown knob {unknown[0]!r}: the knobs are {', '.join(KNOBS)}")
+    preset = str(KNOBS["preset"].parse(given.get("preset") or KNOBS["preset"].default))
+    resolved: dict[str, KnobValue] = {"preset": preset}
+    for knob in KNOBS.values():
+        if knob.name == "preset":
+            continue
+        value = given.get(knob.name)
+        resolved[knob.name] = knob.value_in(preset) if value is None else knob.parse(value)
+    return resolved
