@@ -1,0 +1,265 @@
+"""Where a file belongs (label, split, group), and which images a run may use: copies, conflicts and leaks between train and test taken out.
+
+Names are taken as they are: no Unicode normalisation, no change of case, so that a path here is the path in the landing zone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Collection, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pomona.stages import DATASETS
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+NO_LABEL = "no label folder"
+OUTSIDE = "outside Training and Test"
+
+_IGNORED_SUFFIXES = (".csv", ".json", ".txt")
+_IGNORED_NAMES = frozenset({"__macosx", "thumbs.db"})
+_SPLIT_WORD = re.compile(r"(?:(?P<train>train(?:ing)?|val(?:id(?:ation)?)?)|test(?:ing|s)?)(?![^\W\d_])", re.IGNORECASE)
+_TEST_EVERY = 5
+
+
+class Misplaced(ValueError):
+    """A file stands where it has no label; the text is the reason in a few words."""
+
+
+class Placement(NamedTuple):
+    """What a path says about its image; `split` and `group` are None where the path does not say."""
+
+    label: str
+    split: str | None
+    group: str | None
+
+    def completed(self, content: str) -> Placement:
+        """The placement with group and split filled in: an image without a group is one by itself, named by its content.
+
+        The name has no label in it, so that an image keeps its side when somebody relabels it.
+        """
+        group = content if self.group is None else self.group
+        return Placement(self.label, self.split or split_of_group(group), group)
+
+
+def is_ignored(path: str) -> bool:
+    """Whether a name says that this is no image: dotfile, `.csv`, `.json`, `.txt`, `Thumbs.db`, anything in a dot folder or `__MACOSX`."""
+    parts = path.lower().split("/")
+    return parts[-1].endswith(_IGNORED_SUFFIXES) or any(part.startswith(".") or part in _IGNORED_NAMES for part in parts)
+
+
+def split_folders(paths: Iterable[str]) -> dict[str, str]:
+    """The top folders of a listing that name a split, each with `train` or `test`; empty when the listing has none.
+
+    `Training`, `Train`, `Val*` are train and `Test*` is test, in any case. A folder that only begins like one (`Testset`, `Valencia`)
+    counts when another folder is plainly a split (`Training`, `val`, `test_2`); otherwise it is a label, so that a landing zone of
+    `Lemon` and `Valencia` does not lose its lemons. Once there is a split folder, what stands beside it is rejected by `place`: a
+    guess at its side would put test images into train.
+    """
+    folders = {path.split("/", 1)[0] for path in paths if "/" in path and not is_ignored(path)}
+    plain = {folder: match for folder in folders if (match := _SPLIT_WORD.match(folder))}
+    if not plain:
+        return {}
+    found = {folder: "train" if match["train"] else "test" for folder, match in plain.items()}
+    for folder in folders - set(found):
+        if folder.lower().startswith("val"):
+            found[folder] = "train"
+        elif folder.lower().startswith("test"):
+            found[folder] = "test"
+    return found
+
+
+def place(path: str, *, group_pattern: str, splits: dict[str, str]) -> Placement:
+    """Label, split and group of one path below the landing folder.
+
+    The label is the first folder below the split, or the first folder where `splits` (of `split_folders`) is empty. The group is named
+    after the label and
+
+    - the deeper folders, when there are any: they alone, whatever the file is called, because a variety is coarser than a video
+      inside it and so the more honest unit;
+    - else the part `group` of `group_pattern`, when the file name matches; a part that took no part in the match is an empty name,
+      still one group for its label (`Banana/`);
+    - else nothing: `group` is None, and `Placement.completed` makes the image a group of its own.
+
+    Raises
+    ------
+    Misplaced
+        When the file has no label folder, or stands beside the split folders instead of in one.
+    """
+    *folders, name = path.split("/")
+    split = None
+    if splits:
+        if not folders:
+            raise Misplaced(NO_LABEL)
+        split = splits.get(folders[0])
+        if split is None:
+            raise Misplaced(OUTSIDE)
+        folders = folders[1:]
+    if not folders:
+        raise Misplaced(NO_LABEL)
+    label, *deeper = folders
+    return Placement(label, split, _group(label, deeper, name, group_pattern))
+
+
+def _group(label: str, deeper: Sequence[str], name: str, pattern: str) -> str | None:
+    if deeper:
+        return "/".join([label, *deeper])
+    match = re.search(pattern, name) if pattern else None
+    return None if match is None else f"{label}/{match['group'] or ''}"
+
+
+def split_of_group(group: str) -> str:
+    """`train` or `test` by a hash of the group's name: about one group in five is test, on every machine and for ever."""
+    digest = hashlib.sha256(group.encode("utf-8", "surrogatepass")).digest()
+    return "train" if int.from_bytes(digest[:8], "big") % _TEST_EVERY else "test"
+
+
+class Leak(NamedTuple):
+    """A content on both sides of the split: its test path stays, its train paths are out."""
+
+    content: str
+    test_path: str
+    train_paths: tuple[str, ...]
+
+
+class Conflict(NamedTuple):
+    """A content under several labels, all of them out: (label, path) pairs, sorted."""
+
+    content: str
+    paths: tuple[tuple[str, str], ...]
+
+
+class Selection(NamedTuple):
+    """The images that a run may use, and what was left out.
+
+    `counts` adds up: present = kept + duplicate + conflict + unselected, kept = train + test; `leaked` are the duplicates that stood in
+    train while the content is in test, `gone` is not in `present`. `shared_groups` have images on both sides. `linked_groups` are
+    (test group, train group) pairs with identical bytes in both where the train group still has other images in train: frames of
+    one video under two names, so the test group is not safe either.
+    """
+
+    roster: pa.Table
+    counts: dict[str, int]
+    leaked: list[Leak]
+    conflicts: list[Conflict]
+    shared_groups: list[str]
+    linked_groups: list[tuple[str, str]]
+
+
+class UnknownLabel(ValueError):
+    """The knob `labels` asks for a label that no image has."""
+
+
+def select(placements: pa.Table, *, labels: Sequence[str]) -> Selection:
+    """The run's roster, sorted by content, with everything that was left out counted and named.
+
+    With `labels`, the result is that of a landing zone holding these labels alone. Identical bytes under two labels: every copy is out. A
+    content on both sides is test, and its train copies are out. Of other copies the first path stays.
+
+    Parameters
+    ----------
+    placements : table with the columns of `placements`, one row per path; may be empty
+    labels : labels to keep; empty keeps all
+
+    Raises
+    ------
+    UnknownLabel
+        When one of `labels` has no image; the text names it and those that there are.
+    """
+    import pyarrow.compute as pc
+
+    columns = ["path", *(column.name for column in DATASETS["roster"].columns if column.name != "path")]
+    listed = placements.filter(pc.is_null(placements["gone_since"])).select(columns).sort_by("path")
+    present = listed.to_pandas()
+    chosen = _chosen(present, labels)
+    clash = _clashes(chosen)
+    rest = chosen[~clash].sort_values("split", ascending=True, kind="stable")  # "test" before "train"
+    copy = rest.duplicated("content")
+    kept, copies = rest[~copy], rest[copy]
+    side = kept.set_index("content")["split"]
+    leaked = copies[(copies["split"] == "train") & (copies["content"].map(side) == "test")]
+    shared = set(kept.loc[kept["split"] == "test", "group"]) & set(kept.loc[kept["split"] == "train", "group"])
+    counts = {
+        "present": len(present),
+        "unselected": len(present) - len(chosen),
+        "conflict": int(clash.sum()),
+        "duplicate": len(copies),
+        "leaked": len(leaked),
+        "kept": len(kept),
+        "train": int((kept["split"] == "train").sum()),
+        "test": int((kept["split"] == "test").sum()),
+        "labels": int(kept["label"].nunique()),
+        "groups": int(kept["group"].nunique()),
+        "gone": placements.num_rows - len(present),
+    }
+    return Selection(_roster(kept), counts, _leaks(kept, leaked), _conflicts(chosen[clash]), sorted(shared), _linked(kept, leaked))
+
+
+def images_per_label(roster: pa.Table) -> dict[str, dict[str, int]]:
+    """Label → {"train": n, "test": n}, sorted by label."""
+    table = roster.select(["label", "split"]).to_pandas().value_counts()
+    found: dict[str, dict[str, int]] = {}
+    for (label, split), n in sorted(table.items()):
+        found.setdefault(label, {"train": 0, "test": 0})[split] = int(n)
+    return found
+
+
+def unsafe_groups(train_groups: Collection[str], linked_groups: Iterable[tuple[str, str]]) -> frozenset[str]:
+    """The groups whose test images are too close to training images: those in train, and those linked to them by identical bytes."""
+    return frozenset(train_groups) | {test for test, _ in linked_groups}
+
+
+def _chosen(present: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
+    if not labels:
+        return present
+    known = set(present["label"])
+    unknown = sorted(set(labels) - known)
+    if unknown:
+        raise UnknownLabel(
+            f"labels={','.join(labels)}: no image is labelled {unknown[0]!r}; there are {', '.join(sorted(known)) or 'none'}"
+        )
+    return present[present["label"].isin(list(labels))]
+
+
+def _clashes(rows: pd.DataFrame) -> pd.Series[bool]:
+    """Per row, whether its content stands under more than one label."""
+    import pandas as pd
+
+    codes = pd.Series(pd.factorize(rows["label"])[0], index=rows.index)
+    by_content = codes.groupby(pd.factorize(rows["content"])[0])
+    return by_content.transform("min") != by_content.transform("max")
+
+
+def _roster(kept: pd.DataFrame) -> pa.Table:
+    import pyarrow as pa
+
+    schema = pa.schema([(column.name, pa.string()) for column in DATASETS["roster"].columns])
+    return pa.Table.from_pandas(kept.sort_values("content"), schema=schema, preserve_index=False).replace_schema_metadata(None)
+
+
+def _leaks(kept: pd.DataFrame, leaked: pd.DataFrame) -> list[Leak]:
+    test_path = _of_content(kept, leaked, "path")
+    trains = leaked.groupby("content")["path"].agg(tuple)
+    return [Leak(str(content), test_path[content], paths) for content, paths in trains.items()]
+
+
+def _linked(kept: pd.DataFrame, leaked: pd.DataFrame) -> list[tuple[str, str]]:
+    test_group = _of_content(kept, leaked, "group")
+    still_in_train = set(kept.loc[kept["split"] == "train", "group"])
+    pairs = {(test_group[content], group) for content, group in zip(leaked["content"], leaked["group"], strict=True)}
+    return sorted((test, train) for test, train in pairs if train in still_in_train and test != train)
+
+
+def _of_content(kept: pd.DataFrame, wanted: pd.DataFrame, column: str) -> dict[Any, str]:
+    rows = kept[kept["content"].isin(wanted["content"])]
+    return dict(zip(rows["content"], rows[column], strict=True))
+
+
+def _conflicts(rows: pd.DataFrame) -> list[Conflict]:
+    found: dict[str, list[tuple[str, str]]] = {}
+    for content, label, path in zip(rows["content"], rows["label"], rows["path"], strict=True):
+        found.setdefault(content, []).append((label, path))
+    return [Conflict(content, tuple(sorted(found[content]))) for content in sorted(found)]
