@@ -73,6 +73,13 @@ def test_the_interval_is_as_wide_as_groups_make_it_not_images() -> None:
     assert (single.low, single.high) == pytest.approx((0.469, 0.531), abs=0.004)
 
 
+def test_groups_with_equal_figures_are_drawn_as_often_as_there_are_of_them() -> None:
+    predictions = ["a" if i % 5 == 0 else "b" for i in range(100)]
+    found = interval(["a"] * 100, predictions, [str(i) for i in range(100)], statistic="accuracy", resamples=4000, seed=0)
+    # binomial(100, 1/5) / 100: .12 or .13, and .28.
+    assert (found.low, found.high) == pytest.approx((0.125, 0.28), abs=0.011)
+
+
 def test_the_interval_of_macro_f1_agrees_with_resampling_the_images_of_whole_groups() -> None:
     random = np.random.default_rng(2)
     groups = np.repeat([f"g{i}" for i in range(12)], 20)
