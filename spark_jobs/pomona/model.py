@@ -1,0 +1,105 @@
+"""The MLflow model: a pyfunc over `pomona.vision.chain`, the one module beside `vision/` that travels inside the artifact.
+
+Input: a column `image` with a file's bytes, or the same in base64. Output: one row an image with `label`, `probability` and
+`probabilities`, a dictionary from every class to its probability in the model's order. A dictionary serves all three kinds of
+user: the REST answer names the classes, `pandas.DataFrame(answers["probabilities"].tolist())` is the table with a column a
+class, and a class called `label` collides with nothing.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import mlflow.pyfunc
+import pandas as pd
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
+
+from pomona.vision.chain import Chain
+from pomona.vision.decode import BadImage
+
+ON_BAD_IMAGE = ("raise", "report")
+
+
+class ImageClassifier(mlflow.pyfunc.PythonModel):  # type: ignore[misc, name-defined]
+    """From images to labels and probabilities; one image gives the same numbers alone and in any batch."""
+
+    def load_context(self, context: Any) -> None:
+        """Reads the chain from the artifact's folder."""
+        self._chain = Chain.load(Path(context.artifacts["chain"]))
+        # OpenCV's extractor object keeps state during a call, and servers call from several threads.
+        self._lock = threading.Lock()
+
+    def predict(self, context: Any, model_input: pd.DataFrame, params: Mapping[str, Any] | None = None) -> pd.DataFrame:
+        """One row an image: label, probability, probabilities.
+
+        Parameters
+        ----------
+        model_input
+            A column `image` of bytes or base64 text; may be empty.
+        params
+            `on_bad_image`: `raise` (default) refuses the whole batch; `report` answers for the others and adds a column `error`,
+            null where all is well; the bad image's label and probability are null and its probabilities empty.
+
+        Raises
+        ------
+        MlflowException
+            INVALID_PARAMETER_VALUE (the server's 400), naming the first bad image by its row and why it is bad.
+        """
+        report = _on_bad_image(params) == "report"
+        rows: list[tuple[str | None, float, dict[str, float]]] = []
+        errors: list[str | None] = []
+        for index, value in enumerate(_images(model_input)):
+            try:
+                rows.append(self._answer(value))
+                errors.append(None)
+            except BadImage as error:
+                if not report:
+                    raise _refusal(f"image {index} of {len(model_input)}: {error}") from None
+                rows.append((None, float("nan"), {}))
+                errors.append(str(error))
+        answers = pd.DataFrame(rows, columns=["label", "probability", "probabilities"])
+        if report:
+            answers["error"] = pd.Series(errors, dtype=object)
+        return answers
+
+    def _answer(self, value: object) -> tuple[str, float, dict[str, float]]:
+        data = _bytes(value)
+        with self._lock:
+            numbers = self._chain.answer(data)
+        best = int(numbers.argmax())
+        classes = self._chain.classifier.classes
+        return classes[best], float(numbers[best]), dict(zip(classes, map(float, numbers), strict=True))
+
+
+def _images(model_input: pd.DataFrame) -> Sequence[object]:
+    if "image" not in model_input:
+        raise _refusal(f"the input has the columns {', '.join(map(str, model_input.columns))}: name the images' column `image`")
+    return list(model_input["image"])
+
+
+def _bytes(value: object) -> bytes:
+    if isinstance(value, bytes | bytearray | memoryview):
+        return bytes(value)
+    if isinstance(value, str):
+        try:
+            return base64.b64decode("".join(value.split()), validate=True)
+        except (binascii.Error, ValueError) as error:
+            raise BadImage(f"text that is not base64 ({error})") from None
+    raise BadImage(f"{type(value).__name__} instead of bytes or base64 text")
+
+
+def _on_bad_image(params: Mapping[str, Any] | None) -> str:
+    choice = str((params or {}).get("on_bad_image", ON_BAD_IMAGE[0]))
+    if choice not in ON_BAD_IMAGE:
+        raise _refusal(f"on_bad_image={choice!r} is none of {', '.join(ON_BAD_IMAGE)}")
+    return choice
+
+
+def _refusal(text: str) -> MlflowException:
+    return MlflowException(text, error_code=INVALID_PARAMETER_VALUE)
