@@ -1,0 +1,130 @@
+"""The champion in this process: found by its alias, loaded once, with the code that it was made with."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ALIAS = "champion"
+RETRY_S = 5.0
+
+
+class NoChampion(RuntimeError):
+    """There is nothing to answer with; the text says what to do."""
+
+
+class BadImage(ValueError):
+    """The picture cannot be read; the text says why."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the model says of one image; `probabilities` in the model's order of classes."""
+
+    label: str
+    probability: float
+    probabilities: dict[str, float]
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    version: int
+    run: str
+    model: Any
+    folder: tempfile.TemporaryDirectory[str]
+
+
+class Champion:
+    """The champion of one name. It stays the version that was loaded first: another version's code needs another process."""
+
+    def __init__(self, *, name: str, tracking: str) -> None:
+        self.name = name
+        self._tracking = tracking
+        self._loaded: _Loaded | None = None
+        self._refused: tuple[float, str] | None = None
+        self._lock = threading.Lock()
+
+    def load(self) -> _Loaded:
+        """The loaded version; looks again for one, at most every few seconds, while there is none.
+
+        Raises
+        ------
+        NoChampion
+            When the alias points to nothing, or to a version that cannot be loaded.
+        """
+        with self._lock:
+            if self._loaded is None:
+                if self._refused and time.monotonic() - self._refused[0] < RETRY_S:
+                    raise NoChampion(self._refused[1])
+                try:
+                    self._loaded = self._load()
+                except NoChampion as error:
+                    self._refused = (time.monotonic(), str(error))
+                    raise
+            return self._loaded
+
+    def answer(self, image: bytes) -> tuple[Answer, int]:
+        """The answer for one image and the version that gave it.
+
+        Raises
+        ------
+        BadImage, NoChampion
+        """
+        import pandas as pd
+
+        loaded = self.load()
+        row = loaded.model.predict(pd.DataFrame({"image": [image]}), params={"on_bad_image": "report"}).iloc[0]
+        if row["error"] is not None:
+            raise BadImage(str(row["error"]))
+        return Answer(str(row["label"]), float(row["probability"]), dict(row["probabilities"])), loaded.version
+
+    def current(self) -> int | None:
+        """The version that the alias points to at this moment, which may be younger than the loaded one."""
+        from mlflow.exceptions import MlflowException
+
+        if not self._has_store():
+            return None
+        try:
+            return int(_client(self._tracking).get_registered_model(self.name).aliases[ALIAS])
+        except (MlflowException, KeyError):
+            return None
+
+    def _has_store(self) -> bool:
+        """False where asking would make MLflow create an empty database."""
+        return not self._tracking.startswith("sqlite:///") or Path(self._tracking.removeprefix("sqlite:///")).is_file()
+
+    def _load(self) -> _Loaded:
+        if "pomona" in sys.modules:
+            raise RuntimeError("pomona is imported already: the model would run today's code and not its own")
+        number = self.current()
+        if number is None:
+            raise NoChampion(f"{self.name} has no champion yet: `make run` trains a first model and makes it the champion")
+        from mlflow.exceptions import MlflowException
+        from mlflow.pyfunc import load_model
+
+        folder = tempfile.TemporaryDirectory(prefix="pomona-serving-")
+        try:
+            run = _client(self._tracking).get_model_version(self.name, str(number)).tags.get("pomona.run", "")
+            model = load_model(f"models:/{self.name}/{number}", dst_path=folder.name)
+        except (MlflowException, OSError, ImportError) as error:
+            folder.cleanup()
+            line = str(error).splitlines()[0]
+            raise NoChampion(f"version {number} of {self.name} cannot be loaded ({line}): move the alias {ALIAS} in MLflow") from error
+        return _Loaded(number, run, model, folder)
+
+
+def _client(tracking: str) -> Any:
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    import mlflow
+
+    mlflow.set_tracking_uri(tracking)
+    mlflow.set_registry_uri(tracking)
+    return mlflow.MlflowClient(tracking, tracking)
