@@ -1,0 +1,133 @@
+"""The whole chain in one object: from a file's bytes to the probabilities of its labels."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pomona.vision.classify import Classifier, fit, probabilities
+from pomona.vision.decode import check
+from pomona.vision.describe import Describer, Description, Extractor
+from pomona.vision.encode import Encoding, Moments, fit_projection, project, vector
+from pomona.vision.words import Preparation, draw, learn, prepare, vocabulary_size
+
+
+class Row(NamedTuple):
+    """A described training image."""
+
+    content: str
+    label: str
+    group: str
+    description: Description
+
+
+@dataclass(frozen=True)
+class Chain:
+    """Everything that an answer depends on, fitted.
+
+    Attributes
+    ----------
+    knobs : the resolved knobs
+    words : (n_words, d) float32
+    mean : (n_features,) float64
+    components : (n_components, n_features) float64
+    classifier : over n_components features
+    """
+
+    knobs: Mapping[str, Any]
+    words: NDArray[np.float32]
+    mean: NDArray[np.float64]
+    components: NDArray[np.float64]
+    classifier: Classifier
+
+    def answer(self, data: bytes) -> NDArray[np.float64]:
+        """The probability of each of `classifier.classes`, (n_classes,) float64, for the picture in `data`.
+
+        Raises
+        ------
+        BadImage
+            When the bytes are no usable picture, or one over `max_megapixels`.
+        """
+        check(data, max_megapixels=float(self.knobs["max_megapixels"]))
+        return probabilities(self.classifier, self.features(self._describer.describe(data)))
+
+    def features(self, description: Description) -> NDArray[np.float64]:
+        """The projected vector of a described picture, (n_components,) float64."""
+        bag = vector(description, self.words, self._preparation, self._encoding)
+        return project(bag, self.mean, self.components)
+
+    def save(self, folder: Path) -> None:
+        """Writes `knobs.json`, `vocabulary.npz`, `encoder.npz` and `model.npz` into the folder."""
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "knobs.json").write_text(json.dumps(dict(self.knobs), indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        np.savez(folder / "vocabulary.npz", words=self.words)
+        np.savez(folder / "encoder.npz", mean=self.mean, components=self.components)
+        np.savez(folder / "model.npz", **self.classifier.arrays())  # type: ignore[arg-type]
+
+    @classmethod
+    def load(cls, folder: Path) -> Chain:
+        """The chain that `save` wrote; nothing in the files is executed."""
+        knobs = json.loads((folder / "knobs.json").read_text(encoding="utf-8"))
+        encoder = _arrays(folder / "encoder.npz")
+        classifier = Classifier.from_arrays(_arrays(folder / "model.npz"))
+        return cls(knobs, _arrays(folder / "vocabulary.npz")["words"], encoder["mean"], encoder["components"], classifier)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # OpenCV's detectors do not pickle; the other side makes its own.
+        return {name: value for name, value in self.__dict__.items() if name != "_describer"}
+
+    @cached_property
+    def _describer(self) -> Describer:
+        return Describer(Extractor.of(self.knobs))
+
+    @cached_property
+    def _preparation(self) -> Preparation:
+        return Preparation.of(self.knobs)
+
+    @cached_property
+    def _encoding(self) -> Encoding:
+        return Encoding.of(self.knobs)
+
+
+def fit_chain(rows: Iterable[Row], knobs: Mapping[str, Any]) -> Chain:
+    """A chain fitted to rows that fit in memory: the same bits for the same set of rows, in whatever order they come.
+
+    Raises
+    ------
+    TooFewDescriptors
+        When the rows hold fewer descriptors than words are wanted.
+    OneClass
+        When all rows have one label.
+    """
+    ordered = sorted(rows, key=lambda row: row.content)
+    preparation, encoding = Preparation.of(knobs), Encoding.of(knobs)
+    n_words = vocabulary_size(knobs, len({row.label for row in ordered}))
+    words = learn(
+        _sample(ordered, n_words * int(knobs["descriptors_per_word"]), preparation, seed=int(knobs["seed"])),
+        n_words=n_words,
+        iterations=int(knobs["kmeans_iterations"]),
+        seed=int(knobs["seed"]),
+    ).words
+    vectors = np.array([vector(row.description, words, preparation, encoding) for row in ordered])
+    mean, components = fit_projection(Moments.of(vectors), encoding.components_for(n_words))
+    features = np.array([project(each, mean, components) for each in vectors])
+    classifier = fit(features, [row.label for row in ordered], [row.group for row in ordered], knobs=knobs)
+    return Chain(knobs, words, mean, components, classifier)
+
+
+def _sample(rows: list[Row], n_wanted: int, preparation: Preparation, *, seed: int) -> NDArray[np.float32]:
+    share = n_wanted / max(sum(len(row.description.descriptors) for row in rows), 1)
+    drawn = [draw(row.content, row.description.descriptors, share=share, seed=seed) for row in rows]
+    return prepare(np.concatenate(drawn), preparation)
+
+
+def _arrays(path: Path) -> dict[str, NDArray[Any]]:
+    with np.load(path, allow_pickle=False) as archive:
+        return dict(archive)

@@ -1,0 +1,101 @@
+"""Grouped cross-validation of the whole chain: vocabulary, projection and classifier fitted anew inside each fold."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from pomona.vision.chain import Chain, Row, fit_chain
+from pomona.vision.classify import OneClass, probabilities
+from pomona.vision.words import TooFewDescriptors
+
+# A vocabulary of a fold is fitted on fewer descriptors and iterations than the final one: the score does not move, and five of them cost
+# seconds.
+_MAX_DESCRIPTORS_PER_WORD = 64
+_MAX_ITERATIONS = 8
+
+
+class Validation(NamedTuple):
+    """What the chain said of images that it was not fitted on.
+
+    Attributes
+    ----------
+    predictions : one for each row, in the rows' order
+        A label, or None for an image that no fold held out.
+    n_folds : int
+        Folds really fitted; 0 when the data allow none.
+    why : str
+        What limits the validation, in a line; empty when nothing does.
+    """
+
+    predictions: tuple[str | None, ...]
+    n_folds: int
+    why: str
+
+
+def cross_validate(rows: Sequence[tuple[Any, ...]], knobs: Mapping[str, Any]) -> Validation:
+    """Predictions for (content, label, group, Description) rows, each from a chain fitted without the row's group.
+
+    A class with one group is never held out, since nothing of it would be left to learn from: its rows stay in training and have no
+    prediction.
+    """
+    table = [Row(*row) for row in rows]
+    none: tuple[str | None, ...] = (None,) * len(table)
+    folds, why = folds_of([(row.label, row.group) for row in table], int(knobs["folds"]))
+    n_folds = len(set(folds) - {None})
+    if n_folds < 2:
+        return Validation(none, 0, why)
+    predictions: list[str | None] = list(none)
+    for fold in range(n_folds):
+        try:
+            chain = fit_chain((row for row, own in zip(table, folds, strict=True) if own != fold), _lighter(knobs))
+        except (TooFewDescriptors, OneClass) as error:
+            return Validation(none, 0, f"without fold {fold + 1} of {n_folds}: {error}")
+        for index in (index for index, own in enumerate(folds) if own == fold):
+            predictions[index] = _prediction(chain, table[index])
+    return Validation(tuple(predictions), n_folds, why)
+
+
+def folds_of(keys: Sequence[tuple[str, str]], n_folds: int) -> tuple[list[int | None], str]:
+    """The fold of each (label, group) key, 0 to n - 1, or None for one that is never held out; and what limits the folds, in a line.
+
+    Rows of one group share a fold. Greedy, the largest group first, into the fold that has fewest of its class, then fewest of all: a
+    class with two groups or more is spread over two folds or more, so that some of it is always left to learn from.
+    """
+    sizes = Counter(keys)
+    groups_of: dict[str, list[str]] = defaultdict(list)
+    for label, group in sorted(sizes, key=lambda key: (-sizes[key], key)):
+        groups_of[label].append(group)
+    alone = sorted(label for label, groups in groups_of.items() if len(groups) == 1)
+    n_usable = min(n_folds, max((len(groups) for groups in groups_of.values()), default=0))
+    if n_usable < 2:
+        return [None] * len(
+            keys
+        ), "folds=0" if n_folds == 0 else f"folds={n_folds}: too few" if n_folds == 1 else "every class has one group only"
+    fold_of: dict[tuple[str, str], int] = {}
+    all_rows = np.zeros(n_usable, dtype=np.int64)
+    for label in sorted(set(groups_of) - set(alone)):
+        class_rows = np.zeros(n_usable, dtype=np.int64)
+        for group in groups_of[label]:
+            fold = int(np.lexsort((all_rows, class_rows))[0])
+            fold_of[label, group] = fold
+            class_rows[fold] += sizes[label, group]
+            all_rows[fold] += sizes[label, group]
+    why = f"never held out, having one group only: {', '.join(alone)}" if alone else ""
+    return [fold_of.get(key) for key in keys], why
+
+
+def _lighter(knobs: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        **knobs,
+        "descriptors_per_word": min(int(knobs["descriptors_per_word"]), _MAX_DESCRIPTORS_PER_WORD),
+        "kmeans_iterations": min(int(knobs["kmeans_iterations"]), _MAX_ITERATIONS),
+    }
+
+
+def _prediction(chain: Chain, row: Row) -> str:
+    scores = probabilities(chain.classifier, chain.features(row.description))
+    return chain.classifier.classes[int(scores.argmax())]
