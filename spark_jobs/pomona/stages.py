@@ -1,8 +1,8 @@
 """The contract: every dataset and stage of Pomona, declared once, with the standard library only.
 
-The knobs stand beside it in `knobs.py`, what is read off both in `command.py`. The DAG's edges and trigger form, the job's command line, MLflow's parameters, the schema checks, the README
-tables and the tests are derived from what stands here.
-`python -m pomona.stages` prints the tables.
+The knobs stand beside it in `knobs.py`, what is read off both in `command.py`. The DAG's edges and trigger
+form, the job's command line, MLflow's parameters, the schema checks, the README tables and the tests are
+derived from what stands here; `python -m pomona.stages` prints the tables.
 """
 
 from __future__ import annotations

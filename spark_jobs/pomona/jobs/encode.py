@@ -1,0 +1,168 @@
+"""encode: turns each image into a bag of words beside its histogram, and projects it.
+
+Rows in: descriptors of the roster's images, the vocabulary. Out: the projection, fitted on training rows only, and one
+features row per image, as Parquet and as one CSV (image, label, split, group, f0, f1, …).
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pomona.lake import Lake, arrow_schema
+from pomona.outcome import File, Result
+from pomona.vision.describe import Description, n_dims
+from pomona.vision.encode import Encoding, Moments, fit_projection, project, vector
+from pomona.vision.words import Preparation
+from pomona.work import Work, in_worker
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Batches = Iterable["pa.RecordBatch"]
+Transform = Callable[[Batches], Iterator["pa.RecordBatch"]]
+
+_VECTORS = "content string, image string, label string, split string, group string, vector binary"
+_FILES = "path string, sha256 string, bytes long, rows long"
+_PART_ROWS = 20_000
+
+
+def vectors(words: np.ndarray, preparation: Preparation, encoding: Encoding) -> Transform:
+    """A transform of descriptors rows into the same rows with their feature vector, (n_features,) float64 as bytes."""
+    dims = n_dims(preparation.extractor)
+
+    def transform(batches: Batches) -> Iterator[pa.RecordBatch]:
+        import pyarrow as pa
+
+        for batch in batches:
+            rows = []
+            for packed, histogram in zip(batch["descriptors"], batch["histogram"], strict=True):
+                matrix = np.frombuffer(packed.as_buffer(), np.uint8).reshape(-1, dims)
+                description = Description(matrix, np.frombuffer(histogram.as_buffer(), np.float32))
+                rows.append(vector(description, words, preparation, encoding).tobytes())
+            names = ["content", "image", "label", "split", "group"]
+            yield pa.RecordBatch.from_arrays([*(batch[name] for name in names), pa.array(rows, pa.binary())], [*names, "vector"])
+
+    return transform
+
+
+def sums(batches: Batches) -> Iterator[pa.RecordBatch]:
+    """One row for the partition: its count, total and outer product. They are exact, so no order of adding changes them."""
+    import pyarrow as pa
+
+    moments: Moments | None = None
+    for batch in batches:
+        if batch.num_rows:
+            block = Moments.of(_matrix(batch))
+            moments = block if moments is None else moments + block
+    if moments is not None:
+        yield pa.RecordBatch.from_pylist([{"count": moments.count, "total": moments.total.tobytes(), "outer": moments.outer.tobytes()}])
+
+
+def projected(mean: np.ndarray, components: np.ndarray, lake: Lake, folder: str) -> Transform:
+    """A transform of vectors into one row per features file that it wrote."""
+
+    def transform(batches: Batches) -> Iterator[pa.RecordBatch]:
+        import pyarrow as pa
+
+        tables: list[pa.Table] = []
+        for batch in batches:
+            rows = [project(row, mean, components) for row in _matrix(batch)]
+            flat = pa.array(np.concatenate(rows)) if rows else pa.array([], pa.float64())
+            offsets = pa.array(np.arange(len(rows) + 1) * len(components), pa.int32())
+            columns = [*(batch[name] for name in arrow_schema("features").names[:-1]), pa.ListArray.from_arrays(offsets, flat)]
+            tables.append(pa.Table.from_arrays(columns, schema=arrow_schema("features")))
+            if sum(table.num_rows for table in tables) >= _PART_ROWS:
+                yield _written(lake, folder, tables)
+                tables = []
+        if any(table.num_rows for table in tables):
+            yield _written(lake, folder, tables)
+
+    return transform
+
+
+def _matrix(batch: pa.RecordBatch) -> np.ndarray:
+    rows = [np.frombuffer(row.as_buffer(), np.float64) for row in batch["vector"]]
+    return np.stack(rows) if rows else np.empty((0, 0))
+
+
+def _written(lake: Lake, folder: str, tables: list[pa.Table]) -> pa.RecordBatch:
+    import pyarrow as pa
+
+    file = lake.write_rows(folder, "features", pa.concat_tables(tables).sort_by("content"))
+    return pa.RecordBatch.from_pylist([asdict(file)])
+
+
+def run(work: Work) -> Result:
+    """Encodes every image of the roster, fits the projection on the training rows and writes the feature table."""
+    from pyspark import StorageLevel
+
+    knobs = work.knobs
+    preparation, encoding = Preparation.of(knobs), Encoding.of(knobs)
+    words = work.arrays("vocabulary")["words"]
+    for dataset in ("encoder", "features"):
+        work.clear(dataset)
+    paths, wanted, largest = _wanted(work)
+    rows = work.parts(paths, wanted, largest_row=largest).drop("part")
+    encoded = rows.mapInArrow(in_worker(vectors(words, preparation, encoding)), _VECTORS).persist(StorageLevel.DISK_ONLY)
+    try:
+        moments = _moments(encoded)
+        mean, components = fit_projection(moments, encoding.components_for(len(words)))
+        transform = in_worker(projected(mean, components, work.lake, work.folder("features")))
+        files = [File(**row.asDict()) for row in encoded.mapInArrow(transform, _FILES).collect()]
+    finally:
+        encoded.unpersist()
+    files.sort(key=lambda file: file.path)
+    encoder = work.lake.write_arrays(work.folder("encoder"), "encoder", {"mean": mean, "components": components})
+    table = write_csv(work, files, len(components))
+    counts = {"images": wanted.num_rows, "fitted_on": moments.count, "features": len(mean), "components": len(components)}
+    line = f"{wanted.num_rows:,} images as {len(mean):,} features, projected to {len(components):,} (fitted on {moments.count:,} training images)"
+    return Result(line, {"encoder": [encoder], "features": [*files, table]}, counts)
+
+
+def _wanted(work: Work) -> tuple[list[str], pa.Table, int]:
+    """(parts, the rows wanted of them: content, part, image, label, split, group; bytes of the largest)."""
+    import pyarrow.compute as pc
+
+    paths, index = work.described()
+    roster = work.table("roster", ["content", "path", "label", "split", "group"]).rename_columns(
+        ["content", "image", "label", "split", "group"]
+    )
+    wanted = index.select(["content", "part"]).join(roster, "content", join_type="inner")
+    largest = n_dims(work.knobs["extractor"]) * (pc.max(index["n_keypoints"]).as_py() or 1)
+    return paths, wanted, largest
+
+
+def _moments(encoded: Any) -> Moments:
+    total: Moments | None = None
+    for row in (
+        encoded.where("split = 'train'").select("vector").mapInArrow(sums, "count long, total binary, outer binary").toLocalIterator()
+    ):
+        n = len(row.total) // 8
+        block = Moments(row["count"], np.frombuffer(row.total), np.frombuffer(row.outer).reshape(n, n))
+        total = block if total is None else total + block
+    if total is None:
+        raise ValueError("no training row reached the projection")
+    return total
+
+
+def write_csv(work: Work, files: list[File], n_components: int) -> File:
+    """The feature table as one CSV, written file by file so that the driver never holds it whole."""
+    import pyarrow as pa
+    import pyarrow.csv as pc
+
+    names = ["image", "label", "split", "group", *(f"f{i}" for i in range(n_components))]
+    schema = pa.schema([(name, pa.string() if i < 4 else pa.float64()) for i, name in enumerate(names)])
+    buffer = io.BytesIO()
+    n_rows = 0
+    with pc.CSVWriter(buffer, schema) as writer:
+        for file in files:
+            table = work.lake.read_rows([file])
+            matrix = table["features"].combine_chunks().flatten().to_numpy().reshape(-1, n_components)
+            writer.write_table(pa.Table.from_arrays([*(table[name] for name in names[:4]), *map(pa.array, matrix.T)], schema=schema))
+            n_rows += table.num_rows
+    return work.lake.write_file(work.lake.run_folder(work.run), "features.csv", buffer.getvalue(), rows=n_rows)

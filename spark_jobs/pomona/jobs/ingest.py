@@ -1,0 +1,273 @@
+"""ingest: takes in what the landing zone has and the lake has not.
+
+Rows in: the listing of the landing zone, less what the last snapshot knows. Rows out: one images row per new content,
+packed into parts near 32 MB; a placement or a reject per listed file; the roster of this run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from pomona.lake import Lake, arrow_schema
+from pomona.landing import Landing, Unsteady
+from pomona.outcome import BadInput, File, Result
+from pomona.work import LOG, Work, code_hash, in_worker
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+    from pomona.leakage import Selection
+    from pomona.snapshots import Snapshot
+
+PART_BYTES = 32 << 20
+_SHOWN = 200
+_TAKEN = "path string, size long, version string, content string, part string, reason string, final boolean, bytes long"
+
+
+def take(landing: Landing, lake: Lake, *, max_megapixels: float) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    """A transform of listed files (path, size, version) into one row each, writing the readable ones into parts."""
+
+    def transform(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        packer = _Packer(lake)
+        for batch in batches:
+            for row in batch.to_pylist():
+                packer.add(row, *_opened(landing, row, max_megapixels))
+                if packer.bytes >= PART_BYTES:
+                    yield packer.flush()
+        yield packer.flush()
+
+    return transform
+
+
+def _opened(landing: Landing, row: dict[str, Any], max_megapixels: float) -> tuple[dict[str, Any] | None, str, bool]:
+    """(images row or None, reason, whether the reason is final)."""
+    from pomona.vision.decode import BadImage, check
+
+    try:
+        data = landing.read(row["path"], row["size"], row["version"])
+        header = check(data, max_megapixels=max_megapixels)
+    except BadImage as error:
+        return None, str(error), True
+    except Unsteady as error:
+        return None, str(error), False
+    except OSError as error:
+        return None, f"cannot be read: {error.strerror or error}", False
+    content = hashlib.sha256(data).hexdigest()
+    return {"content": content, "image": data, "format": header.format, "width": header.width, "height": header.height}, "", True
+
+
+class _Packer:
+    """Gathers images rows of one task until they fill a part; a content that comes twice is packed once."""
+
+    def __init__(self, lake: Lake) -> None:
+        self._lake = lake
+        self._clear()
+
+    def _clear(self) -> None:
+        self._images: dict[str, dict[str, Any]] = {}
+        self._rows: list[dict[str, Any]] = []
+        self.bytes = 0
+
+    def add(self, row: dict[str, Any], image: dict[str, Any] | None, reason: str, final: bool) -> None:
+        content = image["content"] if image else None
+        if image and content not in self._images:
+            self._images[image["content"]] = image
+            self.bytes += len(image["image"])
+        self._rows.append({**row, "content": content, "part": None, "reason": reason or None, "final": final, "bytes": 0})
+
+    def flush(self) -> pa.RecordBatch:
+        """Writes the part and gives the rows of the files that it holds, and of those that no part holds."""
+        import pyarrow as pa
+
+        if self._images:
+            table = pa.Table.from_pylist([self._images[content] for content in sorted(self._images)], schema=arrow_schema("images"))
+            file = self._lake.write_rows("parts/images", "images", table)
+            for row in self._rows:
+                if row["content"]:
+                    row.update(part=file.name, bytes=file.bytes)
+        rows = pa.RecordBatch.from_pylist(self._rows, schema=_taken_schema())
+        self._clear()
+        return rows
+
+
+def _taken_schema() -> pa.Schema:
+    import pyarrow as pa
+
+    types = {"string": pa.string(), "long": pa.int64(), "boolean": pa.bool_()}
+    return pa.schema([(name, types[kind]) for name, kind in (field.split() for field in _TAKEN.split(", "))])
+
+
+def run(work: Work) -> Result:
+    """Lists, takes in, writes the next snapshot, and says whether a run over it would tell anything new."""
+    from pomona import snapshots
+
+    landing, knobs = Landing(work.order.place.landing), work.knobs
+    listed, places, n_ignored = snapshots.locate(landing.files(), group_pattern=knobs["group_pattern"])
+    taken: pd.DataFrame | None = None
+    while True:
+        last = snapshots.latest(work.lake)
+        _stop_if_empty(landing, last, n_listed=len(listed), n_ignored=n_ignored)
+        new = snapshots.pending(last, listed)
+        if taken is None:
+            taken = _take_in(work, landing, new)
+        following = snapshots.follow(last, listed, places, taken)
+        _stop_if_gone(last, following, landing, knobs["max_gone_share"])
+        _stop_if_rejected(following, knobs["max_reject_share"])
+        snapshot = last if snapshots.same(last, following) else snapshots.save(work.lake, following)
+        if snapshot is not None:
+            break
+        LOG.info("ingest: another writer took snapshot %d, reading again", last.number + 1)
+    return _result(work, snapshot, n_ignored=n_ignored, n_new=len(new), n_described=int(taken["content"].notna().sum()))
+
+
+def _take_in(work: Work, landing: Landing, new: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `take` for the pending files; no Spark session is made when there are none."""
+    import pyarrow as pa
+
+    schema = _taken_schema()
+    if new.empty:
+        return schema.empty_table().to_pandas()
+    tasks = max(3 * work.cores, int(new["size"].sum() // PART_BYTES))
+    frame = work.frame(pa.Table.from_pandas(new, preserve_index=False), min(tasks, len(new)))
+    seen = work.spark.sparkContext.accumulator(0)
+    transform = in_worker(_counting(take(landing, work.lake, max_megapixels=work.knobs["max_megapixels"]), seen))
+    with work.progress(lambda: seen.value, len(new), "files"):
+        return frame.mapInArrow(transform, _TAKEN).toPandas()
+
+
+def _counting(transform: Any, seen: Any) -> Any:
+    def counted(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in transform(batches):
+            seen.add(batch.num_rows)
+            yield batch
+
+    return counted
+
+
+def _stop_if_empty(landing: Landing, last: Snapshot, *, n_listed: int, n_ignored: int) -> None:
+    if n_listed == 0 and last.number == 0:
+        beside = f" but for {n_ignored} ignored files" if n_ignored else ""
+        raise BadInput(f"the landing zone {landing.root} is empty{beside}: put pictures into Training/<label>/ and Test/<label>/")
+
+
+def _stop_if_gone(last: Snapshot, following: Snapshot, landing: Landing, bound: float) -> None:
+    from pomona.snapshots import newly_gone
+
+    gone = newly_gone(last, following)
+    if len(gone) > bound * len(last.present):
+        raise BadInput(
+            f"{len(gone):,} of {len(last.present):,} known pictures are gone from {landing.root} ({_some(gone)}), max_gone_share={bound:g}: "
+            "is the folder mounted? If they were deleted on purpose, run with max_gone_share=1"
+        )
+
+
+def _stop_if_rejected(following: Snapshot, bound: float) -> None:
+    rejects, n_in = following.rejects, len(following.rejects) + len(following.present)
+    if len(rejects) > bound * n_in:
+        named = [f"{path} ({reason})" for path, reason in zip(rejects["path"], rejects["reason"], strict=True)]
+        raise BadInput(
+            f"{len(rejects):,} of {n_in:,} files are no usable pictures, max_reject_share={bound:g}: {_some(named)}; "
+            "mend or remove them, or raise max_reject_share"
+        )
+
+
+def _some(names: list[str]) -> str:
+    shown = ", ".join(repr(name) for name in names[:5])
+    return f"{shown} and {len(names) - 5:,} more" if len(names) > 5 else shown
+
+
+def _result(work: Work, snapshot: Snapshot, *, n_ignored: int, n_new: int, n_described: int) -> Result:
+    from pomona import snapshots
+    from pomona.leakage import UnknownLabel, images_per_label, select
+
+    labels = [label.strip() for label in str(work.knobs["labels"]).split(",") if label.strip()]
+    try:
+        selection = select(snapshots.table("placements", snapshot.placements), labels=labels)
+    except UnknownLabel as error:
+        raise BadInput(str(error)) from None
+    per_label = images_per_label(selection.roster)
+    counts = dict(selection.counts)
+    counts["in"] = counts.pop("present") + len(snapshot.rejects)
+    counts |= {"rejected": len(snapshot.rejects), "ignored": n_ignored, "new": n_new}
+    counts["listed"] = counts["in"] + n_ignored
+    _stop_if_untrainable(per_label, counts, work.order.place.landing)
+
+    for dataset in ("placements", "rejects", "roster"):
+        work.clear(dataset)
+    files = {
+        "images": _image_files(work.lake, selection.roster),
+        "placements": [
+            work.lake.write_rows(
+                work.folder("placements"), "placements", snapshots.table("placements", snapshot.placements), name="placements.parquet"
+            )
+        ],
+        "rejects": [
+            work.lake.write_rows(work.folder("rejects"), "rejects", snapshots.table("rejects", snapshot.rejects), name="rejects.parquet")
+        ],
+        "roster": [work.lake.write_rows(work.folder("roster"), "roster", selection.roster, name="roster.parquet")],
+    }
+    state = {"placements": snapshot.digest(), "knobs": dict(work.order.resolved), "code": code_hash()}
+    notes = {
+        "snapshot": snapshot.number,
+        "state": state,
+        "images_per_label": per_label,
+        "largest_bytes": int(snapshot.present["size"].max()),
+        **_listed_troubles(selection, snapshot),
+    }
+    taken_in = f"{counts['in']:,} in: {counts['kept']:,} kept, {counts['rejected']:,} rejected, {counts['duplicate']:,} copies, {counts['conflict']:,} in conflict"
+    why = _nothing_new(work, state)
+    if why:
+        return Result(f"nothing new: {why}", files, counts, notes, "nothing_new")
+    return Result(f"{taken_in}; {n_new:,} looked at, {n_described:,} taken in", files, counts, notes)
+
+
+def _stop_if_untrainable(per_label: dict[str, dict[str, int]], counts: dict[str, int], landing: str) -> None:
+    train = [label for label, n in per_label.items() if n["train"]]
+    if not train:
+        raise BadInput(
+            f"{landing} has no usable training picture ({counts['in']:,} in, {counts['rejected']:,} rejected): add some under Training/<label>/"
+        )
+    if len(train) == 1:
+        raise BadInput(
+            f"{landing} has training pictures of one label only ({train[0]!r}): a classifier needs two, add another label's folder"
+        )
+
+
+def _image_files(lake: Lake, roster: pa.Table) -> list[File]:
+    """The parts that the roster needs; a part's name is its SHA-256."""
+    import pyarrow.compute as pc
+
+    counts = pc.value_counts(roster["part"]).to_pylist()
+    parts = sorted((entry["values"], entry["counts"]) for entry in counts)
+    paths = [(f"parts/images/{part}", rows) for part, rows in parts]
+    return [File(path, path.rpartition("/")[2].removesuffix(".parquet"), lake.size(path), rows) for path, rows in paths]
+
+
+def _listed_troubles(selection: Selection, snapshot: Snapshot) -> dict[str, Any]:
+    """What the report names, at most 200 of each."""
+    rejects = snapshot.rejects.head(_SHOWN)
+    gone = snapshot.placements[snapshot.placements["gone_since"].notna()]
+    return {
+        "rejects": [list(row) for row in zip(rejects["path"], rejects["reason"], strict=True)],
+        "leaked": [[leak.test_path, list(leak.train_paths)] for leak in selection.leaked[:_SHOWN]],
+        "conflicts": [[list(pair) for pair in conflict.paths] for conflict in selection.conflicts[:_SHOWN]],
+        "shared_groups": selection.shared_groups,
+        "linked_groups": [list(pair) for pair in selection.linked_groups],
+        "gone": sorted(gone["path"])[:_SHOWN],
+    }
+
+
+def _nothing_new(work: Work, state: dict[str, Any]) -> str:
+    """Why a run would tell nothing new, or an empty text: the last run that reached a verdict saw the very same."""
+    judged = work.lake.entry("judged", work.lake.last_number("judged"))
+    if judged is None or judged["run"] == work.run or {key: judged["state"][key] for key in state} != state:
+        return ""
+    from pomona import tracking
+
+    champion = tracking.champion_version(work.order.place.tracking, work.order.place.name)
+    if champion != judged["state"]["champion"]:
+        return ""
+    return f"pictures, knobs, code and champion (version {champion}) are those of run {judged['run']}, which reached its verdict"

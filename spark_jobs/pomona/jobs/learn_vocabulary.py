@@ -1,0 +1,78 @@
+"""learn_vocabulary: draws training descriptors and clusters them into visual words.
+
+Rows in: descriptors of training images. Out: the vocabulary, (n_words, n_dims) float32, from a sample that is a function
+of the training images and the seed alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from pomona.outcome import BadInput, Result
+from pomona.work import Work, in_worker
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+def draw_rows(*, share: float, seed: int, n_dims: int) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    """A transform of descriptors rows into (content, the drawn rows of its matrix as bytes)."""
+
+    def transform(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        import numpy as np
+        import pyarrow as pa
+
+        from pomona.vision.words import draw
+
+        for batch in batches:
+            contents, packed = batch["content"].to_pylist(), batch["descriptors"]
+            drawn = [
+                draw(content, np.frombuffer(matrix.as_buffer(), np.uint8).reshape(-1, n_dims), share=share, seed=seed).tobytes()
+                for content, matrix in zip(contents, packed, strict=True)
+            ]
+            yield pa.RecordBatch.from_arrays([batch["content"], pa.array(drawn, pa.binary())], ["content", "descriptors"])
+
+    return transform
+
+
+def run(work: Work) -> Result:
+    """Draws about `descriptors_per_word` training descriptors a word, learns the words and reports how they came out."""
+    import numpy as np
+    import pyarrow.compute as pc
+
+    from pomona.vision.describe import n_dims
+    from pomona.vision.words import Preparation, TooFewDescriptors, learn, prepare, vocabulary_size
+
+    knobs = work.knobs
+    preparation, dims = Preparation.of(knobs), n_dims(knobs["extractor"])
+    roster = work.table("roster", ["content", "label", "split"])
+    train = roster.filter(pc.equal(roster["split"], "train"))
+    n_words = vocabulary_size(knobs, len(set(train["label"].to_pylist())))
+    paths, index = work.described()
+    index = index.filter(pc.is_in(index["content"], train["content"]))
+    n_keypoints = pc.sum(index["n_keypoints"]).as_py() or 0
+    share = min(1.0, n_words * knobs["descriptors_per_word"] / max(1, n_keypoints))
+    rows = work.parts(paths, index.select(["content", "part"]), largest_row=dims * (pc.max(index["n_keypoints"]).as_py() or 1))
+    drawn = rows.select("content", "descriptors").mapInArrow(
+        in_worker(draw_rows(share=share, seed=knobs["seed"], n_dims=dims)), "content string, descriptors binary"
+    )
+    pieces = [row.descriptors for row in sorted(drawn.collect(), key=lambda row: str(row.content))]
+    sample = np.frombuffer(b"".join(pieces), np.uint8).reshape(-1, dims)
+    try:
+        learned = learn(prepare(sample, preparation), n_words=n_words, iterations=knobs["kmeans_iterations"], seed=knobs["seed"])
+    except TooFewDescriptors as error:
+        raise BadInput(str(error)) from None
+    work.clear("vocabulary")
+    file = work.lake.write_arrays(work.folder("vocabulary"), "vocabulary", {"words": learned.words})
+    counts = {
+        "words": n_words,
+        "sampled": len(sample),
+        "empty": learned.n_empty,
+        "duplicate_words": learned.n_duplicate,
+        "inertia": learned.inertia,
+    }
+    line = f"{n_words:,} words from {len(sample):,} of {n_keypoints:,} training descriptors, mean squared distance {learned.inertia / len(sample):.4g}"
+    if learned.n_empty or learned.n_duplicate:
+        line += f"; {learned.n_empty:,} words empty, {learned.n_duplicate:,} twice"
+    return Result(line, {"vocabulary": [file]}, counts)

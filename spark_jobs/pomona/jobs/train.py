@@ -1,0 +1,138 @@
+"""train: fits the classifier on the training rows, and cross-validates the whole chain by groups.
+
+Rows in: features of training images (gathered: its size is bounded and checked before), descriptors of a sample of
+them. Out: the classifier's layers, and the cross-validated score with vocabulary, projection and classifier fitted
+inside each fold.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pomona.judgement import interval, scores
+from pomona.lake import Lake
+from pomona.outcome import BadInput, File, Result
+from pomona.vision.chain import Row
+from pomona.vision.classify import OneClass, fit
+from pomona.vision.describe import Description, n_dims
+from pomona.vision.validate import cross_validate
+from pomona.work import LOG, Work
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+
+def run(work: Work) -> Result:
+    """Gathers the training rows sorted by content, fits, and cross-validates a sample of them."""
+    import pyarrow.compute as pc
+
+    table, matrix = gathered(work.lake, work.lake.files(work.run, "features"), max_mb=work.knobs["max_matrix_mb"])
+    labels, groups = (np.asarray(table[name].to_pylist(), dtype=object) for name in ("label", "group"))
+    try:
+        classifier = fit(matrix, labels, groups, knobs=work.knobs)
+    except OneClass as error:
+        raise BadInput(str(error)) from None
+    LOG.info("train: fitted on %s images of %s classes, cross-validating", f"{len(matrix):,}", len(classifier.classes))
+    validation = validated(work, table.select(["content", "label", "group"]).to_pandas())
+    work.clear("model")
+    work.clear("validation")
+    files = {
+        "model": [work.lake.write_arrays(work.folder("model"), "model", classifier.arrays())],
+        "validation": [work.lake.write_document(work.folder("validation"), "validation", validation)],
+    }
+    n_groups = pc.count_distinct(table["group"]).as_py()
+    counts = {"train": len(matrix), "groups": n_groups, "classes": len(classifier.classes)}
+    score = (
+        f"cross-validated by groups {validation['accuracy']:.3f}" if validation["n_folds"] else f"not cross-validated: {validation['why']}"
+    )
+    return Result(f"{len(classifier.classes)} classes from {len(matrix):,} images in {n_groups:,} groups; {score}", files, counts)
+
+
+def gathered(lake: Lake, files: Iterable[File], *, max_mb: float) -> tuple[pa.Table, np.ndarray]:
+    """The training rows sorted by content, and their (n_train, n_components) float64 matrix.
+
+    Raises
+    ------
+    BadInput
+        When the matrix would be larger than `max_mb`; it is not gathered then.
+    """
+    import pyarrow as pa
+
+    parts = [file for file in files if file.path.endswith(".parquet")]
+    size = sum(file.bytes for file in parts)
+    if size > max_mb * 1e6:
+        raise BadInput(
+            f"the feature table takes {size / 1e6:,.0f} MB and max_matrix_mb={max_mb:g}: raise max_matrix_mb on a driver with "
+            "twice that memory to spare, or lower n_components"
+        )
+    rows = []
+    for file in parts:
+        table = lake.read_rows([file])
+        rows.append(table.filter(pa.compute.equal(table["split"], "train")))
+    train = pa.concat_tables(rows).sort_by("content")
+    return train, train["features"].combine_chunks().flatten().to_numpy().reshape(train.num_rows, -1)
+
+
+def sampled(rows: pd.DataFrame, *, n_images: int, seed: int) -> pd.DataFrame:
+    """At most `n_images` rows, as many of each group as of the others where it has them, drawn by a hash of content and seed.
+
+    The sample is a function of the set of rows: groups of few images are taken whole, the others share what is left.
+    """
+    keys = [hashlib.sha256(f"{seed}/{content}".encode()).hexdigest() for content in rows["content"]]
+    ranked = rows.assign(key=keys).sort_values("key")
+    ranked["rank"] = ranked.groupby("group").cumcount()
+    return ranked.sort_values(["rank", "key"]).head(n_images).sort_values("content")[list(rows.columns)]
+
+
+def validated(work: Work, train: pd.DataFrame) -> dict[str, Any]:
+    """The validation document of the contract, from a sample of the training images and their descriptors."""
+    knobs = work.knobs
+    if knobs["folds"] == 0:
+        return _unvalidated("the knob folds is 0")
+    sample = sampled(train, n_images=knobs["fold_images"], seed=knobs["seed"])
+    found = cross_validate(_rows(work, sample), knobs)
+    if found.n_folds == 0:
+        return _unvalidated(found.why)
+    labels, groups = sample["label"].to_numpy(), sample["group"].to_numpy()
+    held = np.asarray([prediction is not None for prediction in found.predictions])
+    predictions = np.asarray(found.predictions, dtype=object)[held]
+    result = scores(labels[held], predictions, sorted(set(labels)))
+    spread = interval(labels[held], predictions, groups[held], statistic="accuracy", resamples=knobs["resamples"], seed=knobs["seed"])
+    return {
+        "accuracy": result["accuracy"],
+        "macro_f1": result["macro_f1"],
+        "interval": [spread.low, spread.high],
+        "n_images": spread.n_images,
+        "n_groups": spread.n_groups,
+        "n_folds": found.n_folds,
+        "why": found.why,
+    }
+
+
+def _unvalidated(why: str) -> dict[str, Any]:
+    return {"accuracy": None, "macro_f1": None, "interval": [None, None], "n_images": 0, "n_groups": 0, "n_folds": 0, "why": why}
+
+
+def _rows(work: Work, sample: pd.DataFrame) -> list[Row]:
+    """The sample with its descriptions, sorted by content."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    dims = n_dims(work.knobs["extractor"])
+    paths, index = work.described()
+    index = index.filter(pc.is_in(index["content"], pa.array(sample["content"])))
+    largest = dims * (pc.max(index["n_keypoints"]).as_py() or 1)
+    found = (
+        work.parts(paths, index.select(["content", "part"]), largest_row=largest).select("content", "descriptors", "histogram").collect()
+    )
+    described = {
+        row.content: Description(np.frombuffer(row.descriptors, np.uint8).reshape(-1, dims), np.frombuffer(row.histogram, np.float32))
+        for row in found
+    }
+    columns = (sample[name] for name in ("content", "label", "group"))
+    return [Row(content, label, group, described[content]) for content, label, group in zip(*columns, strict=True)]

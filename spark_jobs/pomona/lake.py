@@ -1,0 +1,350 @@
+"""The lake: immutable parts, run manifests, numbered records and outcomes; the only place that reads or writes it.
+
+    <lake>/<name>/format.json
+                  parts/images/<sha256>.parquet
+                  parts/descriptors/<extractor key>/<sha256>.parquet
+                  <record>/000001.json, 000002.json, …      snapshots, judged, promotions, leases/<what>
+                  runs/<run>/manifests/<stage>.json  outcomes/<stage>.json  <the run's datasets>
+
+Data are written first and the manifest that names them last, so what has no manifest does not exist. A record is
+created exclusively: of two writers one wins and the other reads again. pyarrow and NumPy are imported when used.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import json
+import os
+import tempfile
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import fsspec
+
+from pomona.outcome import BadInput, File
+from pomona.stages import DATASETS, STAGES
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+
+FORMAT = 1
+_ROW_GROUP_BYTES = 4 << 20
+
+
+def now() -> str:
+    """The time in UTC, ISO 8601, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+@dataclass(frozen=True)
+class Lake:
+    """The lake of one name. It holds two texts only, so that it travels to Spark's workers."""
+
+    root: str
+    name: str
+
+    @cached_property
+    def _fs(self) -> tuple[Any, str]:
+        fs, base = fsspec.core.url_to_fs(self.root)
+        return fs, f"{base.rstrip('/')}/{self.name}"
+
+    @property
+    def is_local(self) -> bool:
+        return "file" in (self._fs[0].protocol if isinstance(self._fs[0].protocol, tuple) else (self._fs[0].protocol,))
+
+    def location(self, path: str) -> str:
+        """The file's own path (local) or URI, for people and for libraries that open files themselves."""
+        fs, base = self._fs
+        return f"{base}/{path}" if self.is_local else str(fs.unstrip_protocol(f"{base}/{path}"))
+
+    def spark_location(self, path: str) -> str:
+        """The URI under which Spark reads the file."""
+        location = self.location(path)
+        return Path(location).as_uri() if self.is_local else location.replace("s3://", "s3a://", 1)
+
+    # ---- bytes
+
+    def get(self, path: str) -> bytes:
+        fs, base = self._fs
+        return bytes(fs.cat_file(f"{base}/{path}"))
+
+    def opened(self, path: str) -> Any:
+        """The file, open for reading parts of it, as a context manager."""
+        fs, base = self._fs
+        return fs.open(f"{base}/{path}", "rb")
+
+    def exists(self, path: str) -> bool:
+        fs, base = self._fs
+        return bool(fs.exists(f"{base}/{path}"))
+
+    def put(self, path: str, data: bytes) -> None:
+        """Writes the whole file or nothing; a reader sees the old one or the new one."""
+        fs, base = self._fs
+        if not self.is_local:
+            fs.pipe_file(f"{base}/{path}", data)
+            return
+        with _temporary(Path(base) / path, data) as temporary:
+            temporary.replace(Path(base) / path)
+
+    def create(self, path: str, data: bytes) -> bool:
+        """Writes the file if there is none of that name; False when somebody else was first."""
+        fs, base = self._fs
+        try:
+            if self.is_local:
+                with _temporary(Path(base) / path, data) as temporary:
+                    os.link(temporary, Path(base) / path)
+            else:
+                fs.pipe_file(f"{base}/{path}", data, mode="create")
+        except FileExistsError:
+            return False
+        return True
+
+    def size(self, path: str) -> int:
+        fs, base = self._fs
+        return int(fs.size(f"{base}/{path}"))
+
+    def names(self, folder: str) -> list[str]:
+        """The names of the files right below the folder, sorted; none when the folder is missing."""
+        fs, base = self._fs
+        try:
+            found = fs.ls(f"{base}/{folder}", detail=True)
+        except FileNotFoundError:
+            return []
+        names = (entry["name"].rpartition("/")[2] for entry in found if entry["type"] == "file")
+        return sorted(name for name in names if not name.startswith("."))
+
+    def remove(self, path: str) -> None:
+        """Removes a file or a folder with all that is in it; it may be missing."""
+        fs, base = self._fs
+        with contextlib.suppress(FileNotFoundError):
+            fs.rm(f"{base}/{path}", recursive=True)
+
+    def document(self, path: str) -> dict[str, Any] | None:
+        """The JSON document, or None when there is none."""
+        try:
+            return dict(json.loads(self.get(path)))
+        except FileNotFoundError:
+            return None
+
+    def put_document(self, path: str, document: Mapping[str, Any]) -> None:
+        self.put(path, _json(document))
+
+    # ---- format
+
+    def open(self) -> Lake:
+        """The lake itself, made if there was none.
+
+        Raises
+        ------
+        BadInput
+            When another release wrote it in a format that this one does not read.
+        """
+        self.create("format.json", _json({"format": FORMAT}))
+        found = (self.document("format.json") or {}).get("format")
+        if found != FORMAT:
+            raise BadInput(
+                f"the lake {self.location('')} has format {found}, this release reads {FORMAT}: "
+                "use the release that wrote it, or set POMONA_LAKE to a new folder"
+            )
+        return self
+
+    # ---- files of datasets
+
+    def write_rows(self, folder: str, dataset: str, table: pa.Table, *, name: str = "") -> File:
+        """Writes the rows as one Parquet file, named by its SHA-256 unless a name is given.
+
+        Raises
+        ------
+        ValueError
+            When the table's columns are not those that the contract declares.
+        """
+        import pyarrow.parquet as pq
+
+        schema = arrow_schema(dataset)
+        if table.schema.names != schema.names:
+            raise ValueError(f"{dataset} has the columns {table.schema.names}, declared are {schema.names}")
+        table = table.cast(schema)
+        rows_a_group = max(1, int(_ROW_GROUP_BYTES * table.num_rows / max(1, table.nbytes)))
+        buffer = io.BytesIO()
+        packed = any(column.type == "binary" for column in DATASETS[dataset].columns)
+        # Packed pixels and descriptors do not compress enough to pay for the time; hashes and labels do.
+        compression: Any = dict.fromkeys(schema.names, "snappy")
+        if packed:
+            compression.update({c.name: "none" for c in DATASETS[dataset].columns if c.type == "binary"})
+        pq.write_table(table, buffer, row_group_size=rows_a_group, compression=compression, use_dictionary=not packed)
+        return self._write(folder, name or "{sha256}.parquet", buffer.getvalue(), rows=table.num_rows)
+
+    def write_arrays(self, folder: str, dataset: str, arrays: Mapping[str, np.ndarray]) -> File:
+        """Writes the arrays as one `.npz` whose bytes are a function of the arrays alone."""
+        declared = {column.name for column in DATASETS[dataset].columns}
+        if not declared <= set(arrays):
+            raise ValueError(f"{dataset} lacks {sorted(declared - set(arrays))}")
+        return self._write(folder, f"{dataset}.npz", npz(arrays), rows=len(next(iter(arrays.values()))))
+
+    def write_document(self, folder: str, dataset: str, document: Mapping[str, Any]) -> File:
+        declared = {column.name for column in DATASETS[dataset].columns}
+        if not declared <= set(document):
+            raise ValueError(f"{dataset} lacks {sorted(declared - set(document))}")
+        return self._write(folder, f"{dataset}.json", _json(document), rows=1)
+
+    def write_file(self, folder: str, name: str, data: bytes, *, rows: int = 1) -> File:
+        """Writes anything else that belongs to a dataset (CSV, HTML)."""
+        return self._write(folder, name, data, rows=rows)
+
+    def _write(self, folder: str, name: str, data: bytes, *, rows: int) -> File:
+        digest = hashlib.sha256(data).hexdigest()
+        file = File(f"{folder}/{name.format(sha256=digest)}", digest, len(data), rows)
+        self.put(file.path, data)
+        return file
+
+    def read_rows(self, files: Iterable[File], columns: Sequence[str] | None = None) -> pa.Table:
+        """The rows of the files, in the files' order; small tables only: it is read whole."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        tables = [pq.read_table(io.BytesIO(self.get(file.path)), columns=columns) for file in files]
+        return pa.concat_tables(tables).replace_schema_metadata(None)
+
+    def read_arrays(self, file: File) -> dict[str, np.ndarray]:
+        import numpy as np
+
+        with np.load(io.BytesIO(self.get(file.path)), allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+
+    # ---- runs
+
+    def run_folder(self, run: str) -> str:
+        return f"runs/{run}"
+
+    def write_manifest(self, run: str, stage: str, files: Mapping[str, Sequence[File]], **facts: Any) -> None:
+        """Makes the stage's datasets exist: names their files, with schema, format, inputs and what else is told."""
+        if set(files) != set(STAGES[stage].writes):
+            raise ValueError(f"{stage} wrote {sorted(files)}, declared are {sorted(STAGES[stage].writes)}")
+        datasets = {
+            name: {
+                "schema": {column.name: column.type for column in DATASETS[name].columns},
+                "rows": sum(file.rows for file in entries if file.path.endswith((".parquet", ".npz", ".json"))),
+                "digest": digest(entries),
+                "files": [asdict(file) for file in entries],
+            }
+            for name, entries in files.items()
+        }
+        document = {"format": FORMAT, "run": run, "stage": stage, "created": now(), "datasets": datasets, **facts}
+        self.put_document(f"{self.run_folder(run)}/manifests/{stage}.json", document)
+
+    def manifest(self, run: str, stage: str) -> dict[str, Any]:
+        """The stage's manifest.
+
+        Raises
+        ------
+        BadInput
+            When the stage has not been done in this run.
+        """
+        found = self.document(f"{self.run_folder(run)}/manifests/{stage}.json")
+        if found is None:
+            raise BadInput(f"run {run} has no {' and '.join(STAGES[stage].writes)} yet: run its stage {stage} first")
+        return found
+
+    def forget_manifest(self, run: str, stage: str) -> None:
+        """Takes the stage's datasets out of existence, before it is done anew."""
+        self.remove(f"{self.run_folder(run)}/manifests/{stage}.json")
+        self.remove(f"{self.run_folder(run)}/outcomes/{stage}.json")
+
+    def files(self, run: str, dataset: str) -> list[File]:
+        """The files of a dataset of the run, checked to be there by those who read them."""
+        manifest = self.manifest(run, writer_of(dataset))
+        return [File(**entry) for entry in manifest["datasets"][dataset]["files"]]
+
+    def digests(self, run: str, datasets: Iterable[str]) -> dict[str, str]:
+        """The digest of each dataset of the run, by name."""
+        return {name: self.manifest(run, writer_of(name))["datasets"][name]["digest"] for name in datasets}
+
+    def put_outcome(self, run: str, stage: str, outcome: Mapping[str, Any]) -> None:
+        self.put_document(f"{self.run_folder(run)}/outcomes/{stage}.json", outcome)
+
+    def outcome(self, run: str, stage: str) -> dict[str, Any] | None:
+        """What became of the stage: status, line, counts, seconds, started, ended; None before it ended."""
+        return self.document(f"{self.run_folder(run)}/outcomes/{stage}.json")
+
+    # ---- numbered records
+
+    def append(self, record: str, number: int, document: Mapping[str, Any]) -> bool:
+        """Creates number `number` of the record; False when that number is taken."""
+        return self.create(f"{record}/{number:06d}.json", _json(document))
+
+    def last_number(self, record: str) -> int:
+        """The highest number of the record; 0 when it is empty."""
+        numbers = [int(name[:-5]) for name in self.names(record) if name.endswith(".json") and name[:-5].isdigit()]
+        return max(numbers, default=0)
+
+    def entry(self, record: str, number: int) -> dict[str, Any] | None:
+        return self.document(f"{record}/{number:06d}.json")
+
+    def entries(self, record: str) -> list[dict[str, Any]]:
+        """All documents of the record in their order."""
+        return [json.loads(self.get(f"{record}/{name}")) for name in self.names(record) if name.endswith(".json")]
+
+
+def writer_of(dataset: str) -> str:
+    """The stage that writes the dataset."""
+    return next(stage.name for stage in STAGES.values() if dataset in stage.writes)
+
+
+def arrow_schema(dataset: str) -> pa.Schema:
+    """The Arrow schema of a dataset of rows, without metadata."""
+    import pyarrow as pa
+
+    simple = {
+        "string": pa.string(),
+        "binary": pa.binary(),
+        "int32": pa.int32(),
+        "int64": pa.int64(),
+        "float64": pa.float64(),
+        "bool": pa.bool_(),
+        "list<float64>": pa.list_(pa.float64()),
+    }
+    return pa.schema([(column.name, simple[column.type]) for column in DATASETS[dataset].columns])
+
+
+def npz(arrays: Mapping[str, np.ndarray]) -> bytes:
+    """The arrays as an uncompressed `.npz` without clock times, so that equal arrays are equal bytes."""
+    import numpy as np
+
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name in sorted(arrays):
+            member = io.BytesIO()
+            np.lib.format.write_array(member, np.ascontiguousarray(arrays[name]), allow_pickle=False)
+            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), member.getvalue())
+    return buffer.getvalue()
+
+
+def digest(files: Iterable[File]) -> str:
+    """SHA-256 over the SHA-256s of the files, whatever their order."""
+    return hashlib.sha256("".join(sorted(file.sha256 for file in files)).encode()).hexdigest()
+
+
+def _json(document: Mapping[str, Any]) -> bytes:
+    return (json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+@contextlib.contextmanager
+def _temporary(target: Path, data: bytes) -> Iterator[Path]:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=".writing-")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        yield Path(name)
+    finally:
+        Path(name).unlink(missing_ok=True)

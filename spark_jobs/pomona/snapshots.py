@@ -1,0 +1,128 @@
+"""Snapshots of the landing zone: what each path held when it was last seen. The newest one is ingest's ledger."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+
+from pomona.lake import Lake, arrow_schema, now
+from pomona.landing import Listed
+from pomona.leakage import Misplaced, Placement, is_ignored, place, split_folders
+from pomona.outcome import File
+
+_KEY = ["path", "size", "version"]
+_MEANING = ["path", "content", "label", "split", "group"]
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Number, placements and rejects (the columns that the contract declares); number 0 is the empty one."""
+
+    number: int
+    placements: pd.DataFrame
+    rejects: pd.DataFrame
+
+    @property
+    def present(self) -> pd.DataFrame:
+        return self.placements[self.placements["gone_since"].isna()]
+
+    def digest(self) -> str:
+        """SHA-256 of what the present placements mean: path, content, label, split and group, not their clock times."""
+        rows = self.present[_MEANING].sort_values("path")
+        return hashlib.sha256(rows.to_csv(index=False, lineterminator="\n").encode()).hexdigest()
+
+
+def latest(lake: Lake) -> Snapshot:
+    """The newest snapshot of the lake, or the empty one."""
+    number = lake.last_number("snapshots")
+    entry = lake.entry("snapshots", number)
+    if entry is None:
+        return Snapshot(0, *(arrow_schema(name).empty_table().to_pandas() for name in ("placements", "rejects")))
+    tables = (lake.read_rows([File(**entry[name])]).to_pandas() for name in ("placements", "rejects"))
+    return Snapshot(number, *tables)
+
+
+def save(lake: Lake, snapshot: Snapshot) -> Snapshot | None:
+    """The snapshot under the next number, or None when another writer took that number."""
+    number = snapshot.number + 1
+    files = {name: lake.write_rows("snapshots/rows", name, table(name, getattr(snapshot, name))) for name in ("placements", "rejects")}
+    entry: dict[str, Any] = {"number": number, "created": now(), **{name: asdict(file) for name, file in files.items()}}
+    return Snapshot(number, snapshot.placements, snapshot.rejects) if lake.append("snapshots", number, entry) else None
+
+
+def locate(listed: Sequence[Listed], *, group_pattern: str) -> tuple[list[Listed], dict[str, Placement], int]:
+    """The files that may be pictures, where each belongs by its path, and how many others are ignored.
+
+    A file without a place comes back with that as its fault, so that nobody reads it.
+    """
+    splits = split_folders(file.path for file in listed)
+    files, places = [], {}
+    for file in listed:
+        if is_ignored(file.path):
+            continue
+        try:
+            places[file.path] = place(file.path, group_pattern=group_pattern, splits=splits)
+            files.append(file)
+        except Misplaced as reason:
+            files.append(replace(file, fault=file.fault or str(reason)))
+    return files, places, len(listed) - len(files)
+
+
+def pending(last: Snapshot, listed: Sequence[Listed]) -> pd.DataFrame:
+    """The listed files that the snapshot does not know as they are now: columns path, size, version."""
+    known = pd.concat([last.placements[_KEY], last.rejects.loc[last.rejects["final"].astype(bool), _KEY]])
+    readable = pd.DataFrame([(f.path, f.size, f.version) for f in listed if not f.fault], columns=_KEY)
+    marked = readable.merge(known.drop_duplicates(), on=_KEY, how="left", indicator=True)
+    return marked.loc[marked["_merge"] == "left_only", _KEY].reset_index(drop=True)
+
+
+def follow(last: Snapshot, listed: Sequence[Listed], places: Mapping[str, Placement], taken: pd.DataFrame) -> Snapshot:
+    """The snapshot after the last one: what is listed now, with `taken` for what was read anew.
+
+    Parameters
+    ----------
+    listed, places : as `locate` gives them
+    taken : columns path, size, version, content, part, reason, final; content is null where reason is not.
+
+    Placements that are listed no more stay, with the time since when they are gone.
+    """
+    at = now()
+    listing = pd.DataFrame([(f.path, f.size, f.version) for f in listed if not f.fault], columns=_KEY)
+    faults = pd.DataFrame([(f.path, f.size, f.version, f.fault, False) for f in listed if f.fault], columns=[*_KEY, "reason", "final"])
+    known = last.placements[[*_KEY, "content", "part"]]
+    good = pd.concat([known, taken.loc[taken["content"].notna(), known.columns]]).drop_duplicates("path", keep="last")
+    here = listing.merge(good, on=_KEY)
+    completed = [places[path].completed(content) for path, content in zip(here["path"], here["content"], strict=True)]
+    here = here.assign(**{field: [getattr(p, field) for p in completed] for field in ("label", "split", "group")})
+    seen = last.placements.set_index("path")["first_seen"]
+    here = here.assign(first_seen=here["path"].map(seen).fillna(at), gone_since=None)
+    gone = last.placements[~last.placements["path"].isin(here["path"])]
+    gone = gone.assign(gone_since=gone["gone_since"].where(gone["gone_since"].notna(), at))
+    placements = pd.concat([here[last.placements.columns], gone]).sort_values("path", ignore_index=True)
+
+    bad = taken.loc[taken["content"].isna(), [*_KEY, "reason", "final"]]
+    old = last.rejects.loc[last.rejects["final"].astype(bool), [*_KEY, "reason", "final"]].merge(listing, on=_KEY)
+    rejects = pd.concat([old, faults, bad]).drop_duplicates("path", keep="last")
+    seen = last.rejects.set_index("path")["first_seen"]
+    rejects = rejects.assign(first_seen=rejects["path"].map(seen).fillna(at)).sort_values("path", ignore_index=True)
+    return Snapshot(last.number, placements, rejects[last.rejects.columns])
+
+
+def newly_gone(last: Snapshot, following: Snapshot) -> list[str]:
+    """The paths that the last snapshot had and the following one has not."""
+    return sorted(set(last.present["path"]) - set(following.present["path"]))
+
+
+def same(last: Snapshot, following: Snapshot) -> bool:
+    """Whether the following snapshot would tell nothing new, so that no number need be spent on it."""
+    return last.number > 0 and last.placements.equals(following.placements) and last.rejects.equals(following.rejects)
+
+
+def table(dataset: str, rows: pd.DataFrame) -> pa.Table:
+    """The rows as an Arrow table with the dataset's declared columns."""
+    return pa.Table.from_pandas(rows, schema=arrow_schema(dataset), preserve_index=False).replace_schema_metadata(None)

@@ -1,0 +1,177 @@
+"""What a job is given: its order, its lake, a Spark session when it asks for one, and the tables of its run."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.resources
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.resources.abc import Traversable
+from typing import TYPE_CHECKING, Any
+
+from pomona.command import Order
+from pomona.lake import Lake
+from pomona.outcome import File
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pyspark.sql import DataFrame, SparkSession
+
+LOG = logging.getLogger("pomona")
+_TASKS_A_CORE = 4
+_MIN_SPLIT_BYTES = 1 << 20
+_MAX_SPLIT_BYTES = 32 << 20
+_PROGRESS_S = 5.0
+
+
+@dataclass(frozen=True)
+class Work:
+    """One stage's work: the contract's names lead to files, tables and knobs; no job builds a path of its own."""
+
+    order: Order
+    lake: Lake
+
+    @property
+    def run(self) -> str:
+        return self.order.place.run
+
+    @property
+    def knobs(self) -> Any:
+        return self.order.knobs
+
+    @cached_property
+    def spark(self) -> SparkSession:
+        """The session, made at first use: a stage with nothing to do never pays for it."""
+        from pyspark.sql import SparkSession
+
+        session = SparkSession.builder.appName(f"pomona {self.order.stage.name} {self.run}").getOrCreate()
+        session.sparkContext.setLogLevel("ERROR")
+        return session
+
+    @property
+    def cores(self) -> int:
+        return int(self.spark.sparkContext.defaultParallelism)
+
+    def folder(self, dataset: str) -> str:
+        """Where this run's own files of the dataset go."""
+        return f"{self.lake.run_folder(self.run)}/{dataset}"
+
+    def table(self, dataset: str, columns: Sequence[str] | None = None) -> pa.Table:
+        """A small dataset of rows of this run, whole."""
+        return self.lake.read_rows((f for f in self.lake.files(self.run, dataset) if f.path.endswith(".parquet")), columns)
+
+    def arrays(self, dataset: str) -> Any:
+        """The arrays of a dataset of this run, by name."""
+        return self.lake.read_arrays(self.lake.files(self.run, dataset)[0])
+
+    def document(self, dataset: str) -> dict[str, Any]:
+        return self.lake.document(self.lake.files(self.run, dataset)[0].path) or {}
+
+    def parts(self, paths: Sequence[str], wanted: pa.Table, *, largest_row: int = 0) -> DataFrame:
+        """The rows of Parquet parts whose (content, part) stand in `wanted`, split so that every core has tasks.
+
+        A content may lie in two parts, when it came by two paths at once: `wanted` names the part that counts.
+        """
+        from pyspark.sql import functions as sf
+
+        sizes = self._sizes(paths)
+        share = sum(sizes) // (_TASKS_A_CORE * self.cores)
+        conf = self.spark.conf
+        conf.set("spark.sql.files.maxPartitionBytes", str(min(_MAX_SPLIT_BYTES, max(_MIN_SPLIT_BYTES, share))))
+        conf.set("spark.sql.files.openCostInBytes", str(64 << 10))
+        # Rows of a batch lie in memory together, in the JVM and in the worker: 8 MB of them, whatever their size.
+        rows = str(max(1, min(1000, (8 << 20) // max(1, largest_row))))
+        conf.set("spark.sql.parquet.columnarReaderBatchSize", rows)
+        conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", rows)
+        frame = self.spark.read.parquet(*(self.lake.spark_location(path) for path in paths))
+        frame = frame.withColumn("part", sf.col("_metadata.file_name"))
+        return frame.join(sf.broadcast(self.frame(wanted)), ["content", "part"])
+
+    def _sizes(self, paths: Sequence[str]) -> list[int]:
+        return [self.lake.size(path) for path in paths]
+
+    def frame(self, table: pa.Table, partitions: int = 0) -> DataFrame:
+        """A small table as a DataFrame, in as many partitions as asked for."""
+        frame = self.spark.createDataFrame(table.to_pandas())
+        return frame.repartition(partitions) if partitions else frame
+
+    def clear(self, dataset: str) -> None:
+        """Removes what an earlier try of this stage left behind in the run's folder of the dataset."""
+        self.lake.remove(self.folder(dataset))
+
+    def described(self) -> tuple[list[str], pa.Table]:
+        """The descriptor parts of the run and, by content, which part holds it: columns content, part, n_keypoints."""
+        notes = self.lake.manifest(self.run, "describe")["notes"]
+        index = self.lake.read_rows([File(**notes["index"])])
+        return [file.path for file in self.lake.files(self.run, "descriptors")], index
+
+    def progress(self, done: Callable[[], int], total: int, noun: str) -> Progress:
+        return Progress(done, total, f"{self.order.stage.name}: {{}} of {total:,} {noun}")
+
+
+class Progress:
+    """Logs done/total, rate and time left every few seconds inside its block."""
+
+    def __init__(self, done: Callable[[], int], total: int, text: str) -> None:
+        self._done, self._total, self._text = done, total, text
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._tell, daemon=True)
+
+    def __enter__(self) -> Progress:
+        self._started = time.monotonic()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _tell(self) -> None:
+        told = 0
+        while not self._stop.wait(_PROGRESS_S):
+            # Spark adds a task's count up when the task ends.
+            done = self._done()
+            if done > told:
+                told = done
+                rate = done / (time.monotonic() - self._started)
+                LOG.info("%s, %.0f/s, %.0f s left", self._text.format(f"{done:,}"), rate, (self._total - done) / rate)
+
+
+def code_hash(*below: str) -> str:
+    """SHA-256 of the package's sources, or of those named; the same from a folder and from a zip."""
+    root = importlib.resources.files("pomona")
+    total = hashlib.sha256()
+    for path, data in sorted(_sources(root, "")):
+        if not below or path in below:
+            total.update(path.encode() + b"\0" + data)
+    return total.hexdigest()
+
+
+def _sources(folder: Traversable, below: str) -> Iterator[tuple[str, bytes]]:
+    for entry in folder.iterdir():
+        path = f"{below}/{entry.name}" if below else entry.name
+        if entry.is_dir():
+            yield from _sources(entry, path)
+        elif entry.name.endswith((".py", ".html")):
+            yield path, entry.read_bytes()
+
+
+def in_worker(
+    transform: Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]],
+) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    """The transform, run with one OpenCV thread and OpenCV's warnings off; the engine's environment does it for BLAS."""
+
+    @functools.wraps(transform)
+    def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        import cv2
+
+        cv2.setNumThreads(1)
+        cv2.utils.logging.setLogLevel(0)
+        yield from transform(batches)
+
+    return run

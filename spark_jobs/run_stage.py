@@ -1,0 +1,116 @@
+"""Runs one stage of Pomona as a Spark application: the only entry point, on a laptop as on a cluster.
+
+    spark-submit run_stage.py STAGE --run KEY --name NAME --lake URI --landing URI --tracking URI [--knob=value …]
+
+Exit code 0: done, nothing new or refused; 2: bad parameters or input; 1: a fault. What became of the stage stands in
+the lake, in runs/<run>/outcomes/<stage>.json.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+# spark-submit runs this file by its path, so the package beside it is found here or, on a cluster, in its zip.
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from pomona import command
+from pomona.lake import Lake, now
+from pomona.lease import hold
+from pomona.outcome import EXIT_CODES, BadInput, Result, Status
+from pomona.work import LOG, Work, code_hash
+
+_PARENT = "POMONA_PARENT_PID"
+
+
+def main(words: Sequence[str]) -> int:
+    """The exit code of the stage that the words order."""
+    order = command.parse(words)
+    logging.basicConfig(stream=sys.stdout, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", level=logging.WARNING, force=True)
+    LOG.setLevel(logging.INFO)
+    _end_with_parent()
+    stage, run = order.stage.name, order.place.run
+    LOG.info("%s of run %s: %s", stage, run, ", ".join(f"{name}={value}" for name, value in order.knobs.items()) or "no knobs")
+    lake = Lake(order.place.lake, order.place.name)
+    started, clock = now(), time.monotonic()
+    work = Work(order, lake)
+
+    def report(status: Status, line: str, counts: object = None) -> int:
+        seconds = round(time.monotonic() - clock, 3)
+        outcome = {
+            "stage": stage,
+            "run": run,
+            "status": status,
+            "line": line,
+            "counts": counts or {},
+            "seconds": seconds,
+            "started": started,
+            "ended": now(),
+        }
+        lake.put_outcome(run, stage, outcome)
+        LOG.log(logging.INFO if EXIT_CODES[status] == 0 else logging.ERROR, "%s: %s (%.1f s)", stage, line, seconds)
+        return EXIT_CODES[status]
+
+    try:
+        lake.open()
+        with hold(lake, f"{stage} of run {run}"):
+            result = done(work)
+        return report(result.status, result.line, dict(result.counts))
+    except BadInput as error:
+        return report("bad_input", str(error))
+    except BaseException as error:
+        report("fault", _cause(error))
+        raise
+    finally:
+        if "spark" in work.__dict__:
+            work.spark.stop()
+
+
+def done(work: Work) -> Result:
+    """Does the stage anew: takes its old manifest away, runs its job, and writes the manifest last."""
+    stage, run = work.order.stage, work.run
+    inputs = work.lake.digests(run, stage.reads)
+    work.lake.forget_manifest(run, stage.name)
+    result: Result = importlib.import_module(f"pomona.jobs.{stage.name}").run(work)
+    work.lake.write_manifest(
+        run,
+        stage.name,
+        result.files,
+        inputs=inputs,
+        knobs=dict(work.knobs),
+        counts=dict(result.counts),
+        notes=dict(result.notes),
+        code=code_hash(),
+    )
+    return result
+
+
+def _cause(error: BaseException) -> str:
+    """The error in one line; of one from a Python worker the line that it ended with, behind its traceback."""
+    lines = [line for line in str(error).strip().splitlines() if line.strip()] or [""]
+    return lines[-1].strip() if type(error).__name__ == "PythonException" else f"{type(error).__name__}: {lines[0]}"
+
+
+def _end_with_parent() -> None:
+    """Ends this process when the engine that started it has died, so that no job outlives its task unseen."""
+    parent = int(os.environ.get(_PARENT, "0"))
+    if not parent:
+        return
+
+    def watch() -> None:
+        while Path(f"/proc/{parent}").exists():
+            time.sleep(1)
+        LOG.error("the task that started this job (process %d) is gone: stopping", parent)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
