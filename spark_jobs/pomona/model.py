@@ -45,6 +45,7 @@ class ImageClassifier(mlflow.pyfunc.PythonModel):  # type: ignore[misc, name-def
         params
             `on_bad_image`: `raise` (default) refuses the whole batch; `report` answers for the others and adds a column `error`,
             null where all is well; the bad image's label and probability are null and its probabilities empty.
+            A JSON answer stays strict JSON: `probability` is then a column of objects, null and not NaN.
 
         Raises
         ------
@@ -52,7 +53,7 @@ class ImageClassifier(mlflow.pyfunc.PythonModel):  # type: ignore[misc, name-def
             INVALID_PARAMETER_VALUE (the server's 400), naming the first bad image by its row and why it is bad.
         """
         report = _on_bad_image(params) == "report"
-        rows: list[tuple[str | None, float, dict[str, float]]] = []
+        rows: list[tuple[str | None, float | None, dict[str, float]]] = []
         errors: list[str | None] = []
         for index, value in enumerate(_images(model_input)):
             try:
@@ -61,12 +62,12 @@ class ImageClassifier(mlflow.pyfunc.PythonModel):  # type: ignore[misc, name-def
             except BadImage as error:
                 if not report:
                     raise _refusal(f"image {index} of {len(model_input)}: {error}") from None
-                rows.append((None, float("nan"), {}))
+                rows.append((None, None, {}))
                 errors.append(str(error))
-        answers = pd.DataFrame(rows, columns=["label", "probability", "probabilities"])
+        answers = pd.DataFrame(rows, columns=["label", "probability", "probabilities"], dtype=object)
         if report:
-            answers["error"] = pd.Series(errors, dtype=object)
-        return answers
+            return answers.assign(error=pd.Series(errors, dtype=object))
+        return answers.astype({"probability": float})
 
     def _answer(self, value: object) -> tuple[str, float, dict[str, float]]:
         data = _bytes(value)

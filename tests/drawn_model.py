@@ -1,0 +1,45 @@
+"""A small fitted chain over drawn pictures, and the pictures: what the tests of model, tracking and serving share."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cache
+
+import cv2
+import numpy as np
+from pomona.knobs import KnobValue, resolve
+from pomona.vision.chain import Chain, Row, fit_chain
+from pomona.vision.describe import Describer, Extractor
+
+COLOURS = {"lemon": (60, 220, 240), "lime": (70, 190, 90), "plum": (120, 40, 90)}
+
+
+def picture(label: str, seed: int) -> bytes:
+    """A JPEG of a speckled disc on white; the same bytes for the same label and seed."""
+    draw = np.random.default_rng([sorted(COLOURS).index(label), seed])
+    image = np.full((96, 96, 3), 255, np.uint8)
+    cv2.circle(image, (48, 48), 34, COLOURS[label], -1)
+    for x, y in draw.integers(28, 68, size=(25, 2)).tolist():
+        cv2.circle(image, (x, y), int(draw.integers(1, 5)), draw.integers(0, 255, 3).tolist(), -1)
+    return bytes(cv2.imencode(".jpg", image)[1])
+
+
+def pictures(n_each: int, *, first_seed: int = 0) -> list[tuple[str, bytes]]:
+    """`n_each` pictures of each label."""
+    return [(label, picture(label, seed)) for label in COLOURS for seed in range(first_seed, first_seed + n_each)]
+
+
+def knobs() -> dict[str, KnobValue]:
+    """The resolved knobs of the small chain."""
+    return resolve({"n_words": 24, "n_components": 8})
+
+
+@cache
+def chain() -> Chain:
+    """The chain, fitted on ten pictures of each of three labels."""
+    describer = Describer(Extractor.of(knobs()))
+    rows = [
+        Row(hashlib.sha256(data).hexdigest(), label, f"{label} {index // 3}", describer.describe(data))
+        for index, (label, data) in enumerate(pictures(10))
+    ]
+    return fit_chain(rows, knobs())
