@@ -83,8 +83,6 @@ def draw(content: str, descriptors: NDArray[np.uint8], *, share: float, seed: in
 def learn(sample: NDArray[np.float32], *, n_words: int, iterations: int, seed: int) -> Learned:
     """`n_words` centres of the sample (n, d) by K-Means (Lloyd 1982), from seeded random rows; the same bits for the same sample.
 
-    The number of threads does not change the bits: faiss splits the sample's rows among them, never a sum.
-
     Raises
     ------
     TooFewDescriptors
@@ -93,14 +91,17 @@ def learn(sample: NDArray[np.float32], *, n_words: int, iterations: int, seed: i
     if len(sample) < n_words:
         raise TooFewDescriptors(f"n_words={n_words} but only {len(sample)} descriptors were sampled: add images or lower n_words")
     import faiss
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     points = np.ascontiguousarray(sample, dtype=np.float32)
     # Without these bounds faiss draws a sample of the sample, and warns of small ones.
     bounds = {"max_points_per_centroid": len(points), "min_points_per_centroid": 1}
     kmeans = faiss.Kmeans(points.shape[1], n_words, niter=iterations, seed=seed, **bounds)
-    kmeans.train(points)
+    # One thread: the same sample gave other bits with three and with seven. The import comes first, or its libraries escape the limit.
+    with threadpool_limits(limits=1):
+        kmeans.train(points)
+        distances, nearest = faiss.knn(points, kmeans.centroids, 1)
     words = np.array(kmeans.centroids, dtype=np.float32)
-    distances, nearest = faiss.knn(points, words, 1)
     used = np.count_nonzero(np.bincount(nearest.ravel(), minlength=n_words))
     return Learned(words, float(distances.sum(dtype=np.float64)), n_words - int(used), n_words - len(np.unique(words, axis=0)))
 
