@@ -1,0 +1,177 @@
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pyarrow.parquet as pq
+import pytest
+from drawn_model import chain, pictures
+from pomona import bundle
+from pomona.champion import Answerer, ChampionFailed, answers, card, classes, reproduces_probes
+from pomona.vision.chain import Chain
+
+IMAGES = [data for _, data in pictures(4, first_seed=300)]
+WRITE = """
+import sys
+from pathlib import Path
+from drawn_model import pictures
+from pomona import bundle
+from pomona.vision.chain import Chain
+bundle.write(Path(sys.argv[2]), chain=Chain.load(Path(sys.argv[1])), probes=[data for _, data in pictures(2)])
+"""
+
+
+@pytest.fixture(scope="module")
+def today(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A version made with today's code."""
+    folder = tmp_path_factory.mktemp("today") / "model"
+    bundle.write(folder, chain=chain(), probes=[data for _, data in pictures(40)])
+    return folder
+
+
+@pytest.fixture
+def copy(today: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(today, tmp_path / "model"))
+
+
+@pytest.fixture(scope="module")
+def other(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A version made with other code: its chain gives the probabilities backwards, and another list of classes."""
+    root = tmp_path_factory.mktemp("other")
+    package = Path(bundle.__file__).parent
+    shutil.copytree(package, root / "code" / "pomona", ignore=shutil.ignore_patterns("__pycache__"))
+    source = root / "code/pomona/vision/chain.py"
+    text = source.read_text()
+    assert "return probabilities(" in text
+    source.write_text(text.replace("return probabilities(", "return 0.5 * probabilities("))
+    chain().save(root / "weights")
+    weights = dict(np.load(root / "weights/model.npz"))
+    np.savez(root / "weights/model.npz", **{**weights, "classes": np.array(["x", "y", "z"])})
+    subprocess.run(
+        [sys.executable, "-P", "-c", WRITE, str(root / "weights"), str(root / "model")],
+        env=os.environ | {"PYTHONPATH": f"{root / 'code'}:{Path(__file__).parent}", "MLFLOW_DISABLE_TELEMETRY": "true"},
+        check=True,
+    )
+    return root / "model"
+
+
+def break_code(folder: Path, body: str) -> None:
+    """The version's chain does `body` before it answers."""
+    source = folder / "code/pomona/vision/chain.py"
+    text = source.read_text()
+    head = "    def answer(self, data: bytes) -> NDArray[np.float64]:\n"
+    assert head in text
+    source.write_text(text.replace(head, f"{head}        {body}\n"))
+
+
+def test_each_version_answers_with_its_own_code_from_one_process_that_imported_todays(today, other):
+    expected = np.array([chain().answer(data) for data in IMAGES])
+    assert classes(today) == ("lemon", "lime", "plum") and classes(other) == ("x", "y", "z")
+    (ours,), (theirs,) = answers(today, [IMAGES]), answers(other, [IMAGES])
+    assert np.abs(ours - expected).max() <= 1e-6
+    assert np.abs(theirs - 0.5 * expected).max() <= 1e-6
+    assert reproduces_probes(today) is None and reproduces_probes(other) is None
+
+
+def test_batches_of_any_size_come_back_in_order_and_bad_images_as_rows_of_nan(today):
+    expected = np.array([chain().answer(data) for data in IMAGES])
+    found = list(answers(today, iter([IMAGES[:1], [], [b"hello", IMAGES[1], b""], IMAGES[2:]])))
+    assert [batch.shape for batch in found] == [(1, 3), (0, 3), (3, 3), (len(IMAGES) - 2, 3)]
+    assert np.isnan(found[2][[0, 2]]).all()
+    assert np.abs(np.concatenate([found[0], found[2][1:2], found[3]]) - expected).max() <= 1e-6
+
+
+def test_no_batches_need_no_answer_and_leave_no_process(today):
+    before = psutil.Process().children()
+    assert list(answers(today, [])) == []
+    assert psutil.Process().children() == before
+
+
+def test_an_iterator_left_half_way_leaves_no_process(today):
+    before = psutil.Process().children()
+    left = answers(today, iter([IMAGES[:1], IMAGES[:1]]))
+    next(left)
+    left.close()
+    assert psutil.Process().children() == before
+
+
+def test_what_a_library_prints_does_not_reach_the_answers(copy):
+    break_code(copy, "print('chatter', flush=True); import os; os.write(1, b'noise' * 100)")
+    (found,) = answers(copy, [IMAGES[:2]])
+    assert np.abs(found - [chain().answer(data) for data in IMAGES[:2]]).max() <= 1e-6
+
+
+def test_an_error_in_its_code_is_a_reason_with_its_last_line(copy):
+    break_code(copy, "raise RuntimeError('the axis is bent')")
+    assert reproduces_probes(copy) == "its process ended with exit code 1: RuntimeError: the axis is bent"
+
+
+def test_a_value_error_that_is_no_bad_image_is_a_fault_and_no_bad_image(copy):
+    break_code(copy, "raise ValueError('shapes (3,) and (4,) not aligned')")
+    assert reproduces_probes(copy) == "its process ended with exit code 1: ValueError: shapes (3,) and (4,) not aligned"
+
+
+def test_a_process_that_was_killed_is_a_reason(copy):
+    break_code(copy, "import os; os.kill(os.getpid(), 9)")
+    assert reproduces_probes(copy) == "its process was killed by SIGKILL"
+
+
+def test_a_process_that_hangs_is_killed_at_its_limit(copy):
+    break_code(copy, "import time; time.sleep(600)")
+    began = time.monotonic()
+    with (
+        Answerer(copy, start_limit_s=3, limit_s_per_image=0.5) as answerer,
+        pytest.raises(ChampionFailed, match="did not answer within 4 s"),
+    ):
+        answerer.answers(IMAGES[:2])
+    assert time.monotonic() - began < 20
+
+
+def test_code_that_is_gone_is_not_replaced_by_todays(copy):
+    shutil.rmtree(copy / "code")
+    reason = reproduces_probes(copy)
+    assert reason is not None and "and not from" in reason
+
+
+def test_probes_that_come_out_differently_are_counted(copy):
+    weights = dict(np.load(copy / "artifacts/chain/model.npz"))
+    np.savez(copy / "artifacts/chain/model.npz", **{**weights, "bias0": weights["bias0"] + np.array([0.01, 0, 0])})
+    assert reproduces_probes(copy).startswith("32 of 32 probes come out differently (by up to 0.00")
+
+
+def test_a_version_stores_at_most_32_probes_with_what_it_answered(today):
+    probes = pq.read_table(today / "artifacts/probes.parquet").to_pylist()
+    assert len(probes) == 32
+    assert all(np.array_equal(probe["probabilities"], chain().answer(probe["image"])) for probe in probes[:3])
+
+
+def test_a_folder_that_is_no_version_is_a_reason_in_words(tmp_path, copy):
+    assert reproduces_probes(tmp_path / "nowhere") == "its MLmodel cannot be read (No such file or directory)"
+    (copy / "MLmodel").write_text("flavors: {}")
+    assert reproduces_probes(copy) == "its MLmodel has no part `pomona`: it was not made by Pomona"
+    with pytest.raises(ChampionFailed, match="not made by Pomona"):
+        card(copy)
+
+
+def test_a_version_without_its_probes_is_not_trusted(copy):
+    (copy / "artifacts/probes.parquet").unlink()
+    assert reproduces_probes(copy).startswith("its probes cannot be read")
+
+
+def test_weights_with_a_pickled_object_are_not_read(copy):
+    np.savez(copy / "artifacts/chain/vocabulary.npz", words=np.array([{"a": 1}], dtype=object))
+    assert "allow_pickle=False" in reproduces_probes(copy)
+
+
+def test_the_folder_is_left_as_it_was(copy):
+    before = {file: file.stat().st_mtime_ns for file in copy.rglob("*")}
+    assert reproduces_probes(copy) is None
+    assert {file: file.stat().st_mtime_ns for file in copy.rglob("*")} == before
+
+
+def test_the_saved_chain_is_the_chain(today):
+    assert Chain.load(today / "artifacts/chain").classifier.classes == chain().classifier.classes
