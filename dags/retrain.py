@@ -1,0 +1,42 @@
+"""### Retrain
+
+Keeps the classifier in step with the pictures in the landing zone: takes in what is new, describes it, learns a vocabulary, encodes,
+trains, judges the model against the champion and registers it. One task is one stage and one Spark application.
+
+- **Nothing new**: the run ends after `ingest`, the later tasks are skipped, and the log says why.
+- **A refused model** is an outcome: the run succeeds, the version is registered, the champion stays.
+- **Knobs** left empty have the value of the preset. A task may be cleared at any time; it gives the same result.
+- Folder names are labels. Where to put pictures, and what became of each run: the page *Pomona* in the menu.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from airflow.sdk import DAG, Asset, AssetOrTimeSchedule, CronTriggerTimetable
+from pomona.stages import STAGES, edges
+from pomona_airflow.deployment import Deployment
+from pomona_airflow.form import params
+from pomona_airflow.stage_operator import StageOperator
+
+deployment = Deployment.from_environment()
+landing = Asset(name=f"landing_{deployment.name}", uri=deployment.landing_uri, group="pomona")
+
+with DAG(
+    dag_id="retrain",
+    dag_display_name="Retrain",
+    description="Pictures in the landing zone become a registered model",
+    doc_md=__doc__,
+    tags=["pomona", deployment.name],
+    schedule=AssetOrTimeSchedule(timetable=CronTriggerTimetable(deployment.schedule, timezone="UTC"), assets=[landing])
+    if deployment.schedule
+    else [landing],
+    catchup=False,
+    max_active_runs=1,
+    is_paused_upon_creation=True,
+    params=params(),
+    default_args={"owner": "pomona", "retries": 1, "retry_delay": timedelta(seconds=15)},
+):
+    tasks = {stage: StageOperator(stage=stage) for stage in STAGES}
+    for earlier, later in edges():
+        tasks[earlier] >> tasks[later]

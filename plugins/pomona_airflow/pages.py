@@ -1,0 +1,112 @@
+"""Pages inside Airflow's UI: where the pictures go, what became of each stage of a run, and its report."""
+
+from __future__ import annotations
+
+import os
+from html import escape
+from pathlib import Path
+
+from airflow.api_fastapi.core_api.security import GetUserDep
+from fastapi import FastAPI, HTTPException
+from fastapi.responses import HTMLResponse, Response
+from pomona.command import run_key
+from pomona.stages import STAGES
+
+from pomona_airflow.deployment import Deployment
+from pomona_airflow.links import PREFIX
+
+app = FastAPI(title="Pomona", openapi_url=None)
+
+_STYLE = """
+:root { color-scheme: light dark }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem }
+code, pre { font-size: .9em; background: #8882; border-radius: 4px; padding: .1em .3em }
+pre { padding: .8em 1em; overflow-x: auto }
+table { border-collapse: collapse; width: 100% }
+td, th { text-align: left; padding: .35em .8em .35em 0; border-bottom: 1px solid #8884; vertical-align: top }
+.done { color: #2a8a3c } .fault, .bad_input { color: #c0392b } .nothing_new, .refused { color: #b07d12 }
+"""
+# What is shown holds labels and file names that anybody may have chosen: nothing in it may run or load anything.
+_POLICY = {"Content-Security-Policy": "default-src 'none'; img-src data:; style-src 'unsafe-inline'"}
+
+
+def _page(title: str, body: str) -> HTMLResponse:
+    head = f"<!doctype html><html lang=en><meta charset=utf-8><title>{escape(title)}</title><style>{_STYLE}</style>"
+    return HTMLResponse(f"{head}<h1>{escape(title)}</h1>{body}", headers=_POLICY)
+
+
+@app.get("/")
+def start(user: GetUserDep) -> HTMLResponse:
+    """What to do next: where the landing zone is, whether anything is in it, how folders become labels, the latest runs."""
+    deployment = Deployment.from_environment()
+    return _page(f"Pomona: {deployment.name}", landing_text(deployment.landing) + _runs(deployment))
+
+
+@app.get("/runs/{run}")
+def run(run: str, user: GetUserDep) -> HTMLResponse:
+    """One line for each stage of the run."""
+    from pomona.lake import Lake
+
+    deployment, key = Deployment.from_environment(), run_key(run)
+    lake = Lake(deployment.lake, deployment.name)
+    rows = []
+    for stage, declared in STAGES.items():
+        outcome = lake.outcome(key, stage)
+        state, line, seconds = (
+            (outcome["status"], outcome["line"], f"{outcome['seconds']:.1f} s") if outcome else ("", f"not yet: {declared.help}", "")
+        )
+        rows.append(f"<tr><td>{stage}<td class={escape(state)}>{escape(state.replace('_', ' '))}<td>{escape(line)}<td>{seconds}")
+    report = f"<p><a href='{PREFIX}/runs/{key}/report' target=_blank>The report</a>" if lake.exists(_report(key)) else ""
+    place = f"<p>Its files: <code>{escape(lake.location(lake.run_folder(key)))}</code>"
+    return _page(f"Run {key}", f"<table><tr><th>stage<th>outcome<th><th>{''.join(rows)}</table>{report}{place}")
+
+
+@app.get("/runs/{run}/report")
+def report(run: str, user: GetUserDep) -> Response:
+    """The run's report as `register` wrote it."""
+    from pomona.lake import Lake
+
+    deployment, key = Deployment.from_environment(), run_key(run)
+    lake = Lake(deployment.lake, deployment.name)
+    if not lake.exists(_report(key)):
+        raise HTTPException(404, f"run {key} has no report: its stage register has not ended")
+    return HTMLResponse(lake.get(_report(key)), headers=_POLICY)
+
+
+def _report(key: str) -> str:
+    return f"runs/{key}/report.html"
+
+
+def landing_text(landing: str) -> str:
+    """HTML that says where the pictures go, and whether there are any."""
+    state = (
+        "is where the pictures arrive."
+        if has_files(landing)
+        else "<b>is empty.</b> Put pictures there, then trigger the DAG <b>Retrain</b>."
+    )
+    return f"""<p>The landing zone <code>{escape(landing)}</code> {state}
+<p>The first folder below <code>Training</code> or <code>Test</code> is the label; without these two a part of the pictures
+is held back for the test.
+<pre>{escape(landing)}/Training/apple/one.jpg
+{escape(landing)}/Training/pear/two.jpg
+{escape(landing)}/Test/apple/three.jpg</pre>
+<p>Then: <a href='/dags/retrain' target=_top>Retrain</a>, <b>Trigger</b>; switch it on (it starts paused) for its schedule.
+No pictures at hand? <code>make run</code> draws some."""
+
+
+def has_files(landing: str) -> bool:
+    """Whether a folder of this machine has a file anywhere below; True for a URI, which only `ingest` lists."""
+    return "://" in landing or any(files for _, _, files in os.walk(Path(landing)))
+
+
+def _runs(deployment: Deployment) -> str:
+    """The latest runs of this name, with their last outcome."""
+    folder = Path(deployment.lake) / deployment.name / "runs"
+    if "://" in deployment.lake or not folder.is_dir():
+        return ""
+    latest = sorted((entry for entry in folder.iterdir() if entry.is_dir()), key=lambda entry: entry.stat().st_mtime, reverse=True)[:20]
+    return (
+        "<h2>Runs</h2><ul>"
+        + "".join(f"<li><a href='{PREFIX}/runs/{escape(entry.name)}'>{escape(entry.name)}</a>" for entry in latest)
+        + "</ul>"
+    )

@@ -1,0 +1,1 @@
+"""What `make run`, `make up`, `make down` and `make serve` call."""
