@@ -10,10 +10,7 @@ from __future__ import annotations
 
 import importlib
 import logging
-import os
 import sys
-import threading
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -26,23 +23,20 @@ from pomona.lease import hold
 from pomona.outcome import EXIT_CODES, BadInput, Result, Status
 from pomona.work import LOG, Work, code_hash
 
-_PARENT = "POMONA_PARENT_PID"
-
 
 def main(words: Sequence[str]) -> int:
     """The exit code of the stage that the words order."""
     order = command.parse(words)
     logging.basicConfig(stream=sys.stdout, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", level=logging.WARNING, force=True)
     LOG.setLevel(logging.INFO)
-    _end_with_parent()
     stage, run = order.stage.name, order.place.run
     LOG.info("%s of run %s: %s", stage, run, ", ".join(f"{name}={value}" for name, value in order.knobs.items()) or "no knobs")
     lake = Lake(order.place.lake, order.place.name)
-    started, clock = now(), time.monotonic()
+    started = now()
     work = Work(order, lake)
 
     def report(status: Status, line: str, counts: object = None) -> int:
-        seconds = round(time.monotonic() - clock, 3)
+        seconds = round(work.seconds, 3)
         outcome = {
             "stage": stage,
             "run": run,
@@ -95,21 +89,6 @@ def _cause(error: BaseException) -> str:
     """The error in one line; of one from a Python worker the line that it ended with, behind its traceback."""
     lines = [line for line in str(error).strip().splitlines() if line.strip()] or [""]
     return lines[-1].strip() if type(error).__name__ == "PythonException" else f"{type(error).__name__}: {lines[0]}"
-
-
-def _end_with_parent() -> None:
-    """Ends this process when the engine that started it has died, so that no job outlives its task unseen."""
-    parent = int(os.environ.get(_PARENT, "0"))
-    if not parent:
-        return
-
-    def watch() -> None:
-        while Path(f"/proc/{parent}").exists():
-            time.sleep(1)
-        LOG.error("the task that started this job (process %d) is gone: stopping", parent)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ MLmodel  entry.py  requirements.txt  conda.yaml  python_env.yaml  input_example.
 code/pomona/         the code as it was when the version was made: model.py and vision/, nothing of Spark or the lake
 artifacts/chain/     the weights, .npz without pickle, and knobs.json
 artifacts/probes.parquet   probe images and what the version answered for them
+artifacts/trained_on.parquet   content and group of each training image
 ```
 """
 
@@ -18,6 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from pomona.vision.chain import Chain
 
 FORMAT = 1
@@ -32,9 +35,13 @@ set_model(ImageClassifier())
 """
 
 
-def write(folder: Path, *, chain: Chain, probes: Sequence[bytes], facts: Mapping[str, Any] | None = None) -> None:
-    """Writes the model folder (it must not exist, or be empty); `facts` (JSON types) go into the model's metadata."""
+def write(folder: Path, *, chain: Chain, probes: Sequence[bytes], trained_on: pa.Table, facts: Mapping[str, Any] | None = None) -> None:
+    """Writes the model folder (it must not exist, or be empty); `facts` (JSON types) go into the model's metadata.
+
+    `trained_on` has the columns content and group: what a later comparison must not be made on.
+    """
     import mlflow.pyfunc
+    import pyarrow.parquet as pq
     from mlflow.models import Model
 
     with tempfile.TemporaryDirectory(prefix="pomona-") as scratch:
@@ -44,11 +51,16 @@ def write(folder: Path, *, chain: Chain, probes: Sequence[bytes], facts: Mapping
         (stage / "chain").mkdir()
         chain.save(stage / "chain")
         write_probes(stage / "probes.parquet", chain=chain, images=probes)
+        pq.write_table(trained_on, stage / "trained_on.parquet", compression="zstd")
         mlflow.pyfunc.save_model(
             path=str(folder),
             python_model=str(stage / "entry.py"),
             code_paths=[str(stage / "pomona")],
-            artifacts={"chain": str(stage / "chain"), "probes": str(stage / "probes.parquet")},
+            artifacts={
+                "chain": str(stage / "chain"),
+                "probes": str(stage / "probes.parquet"),
+                "trained_on": str(stage / "trained_on.parquet"),
+            },
             signature=_signature(),
             input_example=_example(),
             pip_requirements=requirements(),
@@ -83,6 +95,7 @@ def _card(chain: Chain, facts: Mapping[str, Any]) -> dict[str, Any]:
         "answerer": "pomona.vision.chain:Chain",
         "chain": "artifacts/chain",
         "probes": "artifacts/probes.parquet",
+        "trained_on": "artifacts/trained_on.parquet",
         **facts,
     }
 

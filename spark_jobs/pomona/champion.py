@@ -52,6 +52,23 @@ def classes(model_folder: Path) -> tuple[str, ...]:
     return tuple(card(model_folder)["classes"])
 
 
+def trained_on(model_folder: Path) -> frozenset[str]:
+    """The contents that the version trained on.
+
+    Raises
+    ------
+    ChampionFailed
+        When it does not say.
+    """
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(model_folder / card(model_folder)["trained_on"], columns=["content"])
+    except (OSError, ValueError, KeyError) as error:
+        raise ChampionFailed(f"what it trained on cannot be read ({error})") from None
+    return frozenset(table["content"].to_pylist())
+
+
 def answers(model_folder: Path, batches: Iterable[list[bytes]]) -> Iterator[NDArray[np.float64]]:
     """For each batch an (n_images, n_classes) float64 array; a row of NaN is an image that the version cannot read.
 

@@ -80,7 +80,7 @@ def _lease(owner: str, number: int) -> dict[str, Any]:
 def _is_free(held: dict[str, Any]) -> bool:
     if held["released"] or time.time() - held["renewed"] > EXPIRE_S:
         return True
-    return held["host"] == socket.gethostname() and _process(held["pid"]) != held["process"]
+    return bool(held["host"] == socket.gethostname() and _process(held["pid"]) != held["process"])
 
 
 def _process(pid: int) -> str:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from pomona import bundle
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from mlflow import MlflowClient
     from mlflow.entities import LoggedModel, Run
     from mlflow.entities.model_registry import ModelVersion
@@ -76,15 +77,23 @@ def warm(tracking: str) -> threading.Thread:
 
 def champion(tracking: str, name: str) -> Champion | None:
     """The champion of `name`; None when there has never been one or the alias was taken away."""
+    number = champion_version(tracking, name)
+    return None if number is None else version(tracking, name, number)
+
+
+def champion_version(tracking: str, name: str) -> int | None:
+    """The version number of the champion, whether or not that version exists."""
+    return alias_of(connect(tracking), name)
+
+
+def version(tracking: str, name: str, number: int) -> Champion:
+    """A version that is or was champion; a missing one is broken."""
     client = connect(tracking)
-    number = alias_of(client, name)
-    if number is None:
-        return None
-    version = _or_none(lambda: client.get_model_version(name, str(number)))
-    if version is None:
-        return Champion(number, "", {}, f"the alias {ALIAS} points to version {number}, which does not exist")
-    broken = "" if version.status == "READY" else f"version {number} is {version.status}: {version.status_message or 'no reason given'}"
-    return Champion(number, version.tags.get(RUN_TAG, ""), dict(version.tags), broken)
+    found = _or_none(lambda: client.get_model_version(name, str(number)))
+    if found is None:
+        return Champion(number, "", {}, f"version {number}, which was made champion, does not exist")
+    broken = "" if found.status == "READY" else f"version {number} is {found.status}: {found.status_message or 'no reason given'}"
+    return Champion(number, found.tags.get(RUN_TAG, ""), dict(found.tags), broken)
 
 
 def fetch(tracking: str, name: str, version: int, folder: Path) -> Path:
@@ -124,6 +133,7 @@ def register(
     *,
     chain: Chain,
     probes: Sequence[bytes],
+    trained_on: pa.Table,
     params: Mapping[str, Any],
     metrics: Mapping[str, float | None],
     tags: Mapping[str, Any],
@@ -151,18 +161,20 @@ def register(
     if version is None:
         _log(client, mlflow_run, params, metrics, texts)
         facts = {"name": name, "run": run}
-        model = _model(client, mlflow_run, run, lambda folder: bundle.write(folder, chain=chain, probes=probes, facts=facts))
+        model = _model(
+            client, mlflow_run, run, lambda folder: bundle.write(folder, chain=chain, probes=probes, trained_on=trained_on, facts=facts)
+        )
         version = _make_version(client, name, run, model, mlflow_run, texts)
     if mlflow_run.info.status != "FINISHED":
         client.set_terminated(mlflow_run.info.run_id)
     return Registered(int(version.version), mlflow_run.info.run_id, experiment, made)
 
 
-def attach(tracking: str, mlflow_run: str, files: Sequence[Path]) -> None:
-    """Copies files (the report, the summary) to the MLflow run; a file of the same name is replaced."""
+def attach(tracking: str, mlflow_run: str, texts: Mapping[str, str]) -> None:
+    """Writes texts (the report, the summary) to the MLflow run, by file name; one of the same name is replaced."""
     client = connect(tracking)
-    for file in files:
-        client.log_artifact(mlflow_run, str(file))
+    for name, text in texts.items():
+        client.log_text(mlflow_run, text, name)
 
 
 def _sqlite_file(tracking: str) -> Path | None:

@@ -9,7 +9,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.resources.abc import Traversable
 from typing import TYPE_CHECKING, Any
@@ -35,6 +35,7 @@ class Work:
 
     order: Order
     lake: Lake
+    started: float = field(default_factory=time.monotonic)
 
     @property
     def run(self) -> str:
@@ -43,6 +44,11 @@ class Work:
     @property
     def knobs(self) -> Any:
         return self.order.knobs
+
+    @property
+    def seconds(self) -> float:
+        """Since the stage began."""
+        return time.monotonic() - self.started
 
     @cached_property
     def spark(self) -> SparkSession:
@@ -91,6 +97,25 @@ class Work:
         frame = self.spark.read.parquet(*(self.lake.spark_location(path) for path in paths))
         frame = frame.withColumn("part", sf.col("_metadata.file_name"))
         return frame.join(sf.broadcast(self.frame(wanted)), ["content", "part"])
+
+    def images(self, wanted: pa.Table) -> DataFrame:
+        """The (content, image) rows of the images that `wanted` names by content and part."""
+        paths = sorted({f"parts/images/{part}" for part in wanted["part"].to_pylist()})
+        largest = self.lake.manifest(self.run, "ingest")["notes"]["largest_bytes"]
+        return self.parts(paths, wanted.select(["content", "part"]), largest_row=largest).select("content", "image")
+
+    def pictures(self, wanted: pa.Table) -> dict[str, bytes]:
+        """The bytes of a few images by content, read on the driver: only the row groups that hold them."""
+        import pyarrow.compute as pc
+        import pyarrow.parquet as pq
+
+        found: dict[str, bytes] = {}
+        for part in sorted(set(wanted["part"].to_pylist())):
+            contents = wanted.filter(pc.equal(wanted["part"], part))["content"]
+            with self.lake.opened(f"parts/images/{part}") as file:
+                rows = pq.read_table(file, columns=["content", "image"], filters=pc.field("content").isin(contents.combine_chunks()))
+            found.update(zip(rows["content"].to_pylist(), rows["image"].to_pylist(), strict=True))
+        return found
 
     def _sizes(self, paths: Sequence[str]) -> list[int]:
         return [self.lake.size(path) for path in paths]

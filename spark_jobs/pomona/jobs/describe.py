@@ -80,14 +80,10 @@ def run(work: Work) -> Result:
     known = index_of(work.lake, folder)
     missing = roster.filter(pc.invert(pc.is_in(roster["content"], known["content"])))
     if missing.num_rows:
-        paths = sorted({f"parts/images/{part}" for part in missing["part"].to_pylist()})
-        largest = work.lake.manifest(work.run, "ingest")["notes"]["largest_bytes"]
         seen = work.spark.sparkContext.accumulator(0)
         transform = in_worker(describe(extractor, work.lake, seen))
         with work.progress(lambda: seen.value, missing.num_rows, "images"):
-            work.parts(paths, missing, largest_row=largest).select("content", "image").mapInArrow(
-                transform, "path string, rows long"
-            ).collect()
+            work.images(missing).mapInArrow(transform, "path string, rows long").collect()
         known = index_of(work.lake, folder)
     index = known.filter(pc.is_in(known["content"], roster["content"])).sort_by("content")
     return _result(work, extractor, folder, index, n_described=missing.num_rows)

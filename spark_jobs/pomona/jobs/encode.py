@@ -120,7 +120,7 @@ def run(work: Work) -> Result:
     encoder = work.lake.write_arrays(work.folder("encoder"), "encoder", {"mean": mean, "components": components})
     table = write_csv(work, files, len(components))
     counts = {"images": wanted.num_rows, "fitted_on": moments.count, "features": len(mean), "components": len(components)}
-    line = f"{wanted.num_rows:,} images as {len(mean):,} features, projected to {len(components):,} (fitted on {moments.count:,} training images)"
+    line = f"{wanted.num_rows:,} images as {len(mean):,} features, projected to {len(components):,} fitted on {moments.count:,} of them"
     return Result(line, {"encoder": [encoder], "features": [*files, table]}, counts)
 
 

@@ -120,7 +120,7 @@ def run(work: Work) -> Result:
         if snapshot is not None:
             break
         LOG.info("ingest: another writer took snapshot %d, reading again", last.number + 1)
-    return _result(work, snapshot, n_ignored=n_ignored, n_new=len(new), n_described=int(taken["content"].notna().sum()))
+    return _result(work, snapshot, n_ignored=n_ignored, n_new=len(new), n_taken=int(taken["content"].notna().sum()))
 
 
 def _take_in(work: Work, landing: Landing, new: pd.DataFrame) -> pd.DataFrame:
@@ -129,7 +129,8 @@ def _take_in(work: Work, landing: Landing, new: pd.DataFrame) -> pd.DataFrame:
 
     schema = _taken_schema()
     if new.empty:
-        return schema.empty_table().to_pandas()
+        nothing: pd.DataFrame = schema.empty_table().to_pandas()
+        return nothing
     tasks = max(3 * work.cores, int(new["size"].sum() // PART_BYTES))
     frame = work.frame(pa.Table.from_pandas(new, preserve_index=False), min(tasks, len(new)))
     seen = work.spark.sparkContext.accumulator(0)
@@ -159,8 +160,8 @@ def _stop_if_gone(last: Snapshot, following: Snapshot, landing: Landing, bound: 
     gone = newly_gone(last, following)
     if len(gone) > bound * len(last.present):
         raise BadInput(
-            f"{len(gone):,} of {len(last.present):,} known pictures are gone from {landing.root} ({_some(gone)}), max_gone_share={bound:g}: "
-            "is the folder mounted? If they were deleted on purpose, run with max_gone_share=1"
+            f"{len(gone):,} of {len(last.present):,} known pictures are gone from {landing.root} ({_some(gone)}), "
+            f"max_gone_share={bound:g}: is the folder mounted? If they were deleted on purpose, run with max_gone_share=1"
         )
 
 
@@ -179,7 +180,7 @@ def _some(names: list[str]) -> str:
     return f"{shown} and {len(names) - 5:,} more" if len(names) > 5 else shown
 
 
-def _result(work: Work, snapshot: Snapshot, *, n_ignored: int, n_new: int, n_described: int) -> Result:
+def _result(work: Work, snapshot: Snapshot, *, n_ignored: int, n_new: int, n_taken: int) -> Result:
     from pomona import snapshots
     from pomona.leakage import UnknownLabel, images_per_label, select
 
@@ -217,18 +218,24 @@ def _result(work: Work, snapshot: Snapshot, *, n_ignored: int, n_new: int, n_des
         "largest_bytes": int(snapshot.present["size"].max()),
         **_listed_troubles(selection, snapshot),
     }
-    taken_in = f"{counts['in']:,} in: {counts['kept']:,} kept, {counts['rejected']:,} rejected, {counts['duplicate']:,} copies, {counts['conflict']:,} in conflict"
+    left_out = ", ".join(f"{counts[name]:,} {name}" for name in ("rejected", "duplicate", "conflict", "unselected") if counts[name])
     why = _nothing_new(work, state)
     if why:
         return Result(f"nothing new: {why}", files, counts, notes, "nothing_new")
-    return Result(f"{taken_in}; {n_new:,} looked at, {n_described:,} taken in", files, counts, notes)
+    return Result(
+        f"{counts['in']:,} in, {counts['kept']:,} kept{left_out and ', ' + left_out}; {n_new:,} looked at, {n_taken:,} taken in",
+        files,
+        counts,
+        notes,
+    )
 
 
 def _stop_if_untrainable(per_label: dict[str, dict[str, int]], counts: dict[str, int], landing: str) -> None:
     train = [label for label, n in per_label.items() if n["train"]]
     if not train:
         raise BadInput(
-            f"{landing} has no usable training picture ({counts['in']:,} in, {counts['rejected']:,} rejected): add some under Training/<label>/"
+            f"{landing} has no usable training picture ({counts['in']:,} in, {counts['rejected']:,} rejected): "
+            "add some under Training/<label>/"
         )
     if len(train) == 1:
         raise BadInput(

@@ -72,7 +72,8 @@ def run(work: Work) -> Result:
         "duplicate_words": learned.n_duplicate,
         "inertia": learned.inertia,
     }
-    line = f"{n_words:,} words from {len(sample):,} of {n_keypoints:,} training descriptors, mean squared distance {learned.inertia / len(sample):.4g}"
+    mean_square = learned.inertia / len(sample)
+    line = f"{n_words:,} words from {len(sample):,} of {n_keypoints:,} training descriptors, mean squared distance {mean_square:.4g}"
     if learned.n_empty or learned.n_duplicate:
         line += f"; {learned.n_empty:,} words empty, {learned.n_duplicate:,} twice"
     return Result(line, {"vocabulary": [file]}, counts)

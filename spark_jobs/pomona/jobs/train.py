@@ -32,7 +32,7 @@ def run(work: Work) -> Result:
     import pyarrow.compute as pc
 
     table, matrix = gathered(work.lake, work.lake.files(work.run, "features"), max_mb=work.knobs["max_matrix_mb"])
-    labels, groups = (np.asarray(table[name].to_pylist(), dtype=object) for name in ("label", "group"))
+    labels, groups = (table[name].to_pylist() for name in ("label", "group"))
     try:
         classifier = fit(matrix, labels, groups, knobs=work.knobs)
     except OneClass as error:

@@ -1,0 +1,163 @@
+"""register: makes the model an MLflow version, moves the alias if the verdict says so, writes report and summary.
+
+In: everything that the run has fitted and found. Out: one version per run however often the task is repeated, the
+report, `summary.json`, and the record that this run has reached its verdict.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pomona import promotions, tracking
+from pomona.bundle import N_PROBES
+from pomona.lake import Lake, now
+from pomona.outcome import Result
+from pomona.report.assembly import assembled
+from pomona.report.page import render
+from pomona.stages import STAGES
+from pomona.summary import Facts, summary
+from pomona.vision.chain import Chain
+from pomona.vision.classify import Classifier
+from pomona.work import Work
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class PromotionLedger:
+    """The numbered record `promotions` of the lake, as `promotions.move_champion` wants it."""
+
+    lake: Lake
+
+    def create(self, number: int, document: Mapping[str, Any]) -> bool:
+        return self.lake.append("promotions", number, document)
+
+    def read_all(self) -> list[dict[str, Any]]:
+        return self.lake.entries("promotions")
+
+
+def run(work: Work) -> Result:
+    """Registers the model, moves the alias or not, and writes what people read."""
+    tracking.warm(work.order.place.tracking)
+    facts, roster = gathered(work), work.table("roster")
+    chain = fitted(work, facts.knobs)
+    registered = tracking.register(
+        work.order.place.tracking,
+        work.order.place.name,
+        work.run,
+        chain=chain,
+        probes=list(work.pictures(probes(roster)).values()),
+        trained_on=trained_on(roster),
+        params=facts.knobs,
+        metrics=_metrics(facts.metrics),
+        tags=_tags(facts),
+    )
+    move = _moved(work, facts.verdict, registered.version)
+    facts = facts.registered(version=registered.version, alias_moved=move.moved, seconds=work.seconds)
+    document = summary(facts)
+    folder = work.lake.run_folder(work.run)
+    page = render(assembled(facts, chain, roster=roster, predictions=work.table("predictions"), read=work.pictures))
+    work.lake.put(f"{folder}/report.html", page.encode())
+    work.lake.put_document(f"{folder}/summary.json", document)
+    tracking.attach(
+        work.order.place.tracking,
+        registered.mlflow_run,
+        {"report.html": page, "summary.json": work.lake.get(f"{folder}/summary.json").decode()},
+    )
+    work.clear("registration")
+    registration = {"version": registered.version, "alias_moved": move.moved, "line": move.line, "mlflow_run": registered.mlflow_run}
+    files = {"registration": [work.lake.write_document(work.folder("registration"), "registration", registration)]}
+    _reached_verdict(work)
+    promoted = facts.verdict["decision"] == "promote"
+    line = f"version {registered.version} of {work.order.place.name}: {move.line if promoted else 'kept, ' + facts.verdict['reason']}"
+    return Result(line, files, {"version": registered.version}, status="done" if move.moved else "refused")
+
+
+def gathered(work: Work) -> Facts:
+    """What the run's manifests and outcomes say about it."""
+    manifests = {stage: work.lake.manifest(work.run, stage) for stage in STAGES if stage != "register"}
+    outcomes = {stage: work.lake.outcome(work.run, stage) or {} for stage in manifests}
+    return Facts(
+        place=work.order.place,
+        manifests=manifests,
+        outcomes=outcomes,
+        metrics=work.document("metrics"),
+        verdict=work.document("verdict"),
+    )
+
+
+def fitted(work: Work, knobs: Mapping[str, Any]) -> Chain:
+    """The run's vocabulary, projection and classifier as one chain."""
+    encoder = work.arrays("encoder")
+    return Chain(
+        knobs, work.arrays("vocabulary")["words"], encoder["mean"], encoder["components"], Classifier.from_arrays(work.arrays("model"))
+    )
+
+
+def probes(roster: pa.Table) -> pa.Table:
+    """The rows of the probe images: drawn by a hash of their content, test images first."""
+    import pyarrow as pa
+
+    rows = roster.select(["content", "part", "split"]).to_pandas()
+    rows["draw"] = [hashlib.sha256(content.encode()).hexdigest() for content in rows["content"]]
+    # "test" sorts before "train".
+    return pa.Table.from_pandas(rows.sort_values(["split", "draw"]).head(N_PROBES)[["content", "part"]], preserve_index=False)
+
+
+def trained_on(roster: pa.Table) -> pa.Table:
+    """Content and group of each training image, which the version takes along."""
+    import pyarrow.compute as pc
+
+    return roster.filter(pc.equal(roster["split"], "train")).select(["content", "group"])
+
+
+def _metrics(metrics: Mapping[str, Any]) -> dict[str, float | None]:
+    official, safe, validation = (metrics[name] for name in ("official", "group_safe", "validation"))
+    named = {
+        f"{prefix}{score}": scores[score]
+        for prefix, scores in (("", official), ("group_safe_", safe), ("cross_validated_", validation))
+        for score in ("accuracy", "macro_f1")
+    }
+    for score in ("accuracy", "macro_f1"):
+        named[f"{score}_low"], named[f"{score}_high"] = official[f"{score}_interval"]
+    return named
+
+
+def _tags(facts: Facts) -> dict[str, Any]:
+    return {
+        "pomona.verdict": facts.verdict["decision"],
+        "pomona.reason": facts.verdict["reason"],
+        "pomona.measured_against": facts.verdict["champion"] or "",
+        "pomona.snapshot": facts.manifests["ingest"]["notes"]["snapshot"],
+        "pomona.extractor": facts.manifests["describe"]["notes"]["extractor"],
+        **{f"pomona.hash.{name}": value for name, value in facts.hashes.items()},
+    }
+
+
+def _moved(work: Work, verdict: Mapping[str, Any], version: int) -> promotions.Move:
+    """The alias moved, when the verdict says so and the champion is still the one that it was measured against."""
+    place, ledger = work.order.place, PromotionLedger(work.lake)
+    if verdict["decision"] != "promote":
+        promotions.reconcile(place.tracking, place.name, ledger=ledger, run=work.run)
+        return promotions.Move(False, verdict["reason"])
+    return promotions.move_champion(
+        place.tracking, place.name, version, expected=verdict["champion"], run=work.run, reason=verdict["reason"], ledger=ledger
+    )
+
+
+def _reached_verdict(work: Work) -> None:
+    """Records that this run reached its verdict: what the next ingest compares with to say whether anything is new."""
+    place = work.order.place
+    state = work.lake.manifest(work.run, "ingest")["notes"]["state"]
+    entry = {"run": work.run, "at": now(), "state": {**state, "champion": tracking.champion_version(place.tracking, place.name)}}
+    while True:
+        last = work.lake.last_number("judged")
+        latest = work.lake.entry("judged", last)
+        if latest is not None and {key: latest[key] for key in ("run", "state")} == {key: entry[key] for key in ("run", "state")}:
+            return
+        if work.lake.append("judged", last + 1, entry):
+            return

@@ -1,0 +1,169 @@
+"""A run's facts and pictures put together as a `Report`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from pomona.lake import now
+from pomona.report import pictures
+from pomona.report.contents import Listing, Mistake, Picture, Report, Score, Timing, samples_per_label
+from pomona.summary import Facts
+from pomona.vision import decode
+from pomona.vision.chain import Chain
+from pomona.vision.describe import Describer, Extractor
+from pomona.vision.words import Preparation, assign, prepare
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+_THUMBNAIL_PX = 100
+_DRAWN = 6
+_IN_WORDS = 60
+_MISTAKES = 60
+
+Pictures = Callable[["pa.Table"], Mapping[str, bytes]]
+
+
+def assembled(facts: Facts, chain: Chain, *, roster: pa.Table, predictions: pa.Table, read: Pictures) -> Report:
+    """The report of a registered run.
+
+    Parameters
+    ----------
+    roster, predictions : the run's rows of these datasets
+    read : gives the bytes of a few roster rows by content
+    """
+    import pyarrow as pa
+
+    images = roster.to_pandas().sort_values(["part", "content"])
+    samples = images.groupby("label").head(samples_per_label(images["label"].nunique()))
+    drawn = samples.groupby("label").head(1).head(_DRAWN)
+    in_words = samples.groupby("label").head(max(1, _IN_WORDS // max(1, samples["label"].nunique()))).head(_IN_WORDS)
+    wrong = mistaken(predictions).merge(images[["content", "part"]], on="content")
+    contents = set(samples["content"]) | set(wrong["content"])
+    wanted = images.loc[images["content"].isin(contents), ["content", "part"]]
+    data = read(pa.Table.from_pandas(wanted, preserve_index=False))
+    describer = Describer(Extractor.of(facts.knobs))
+    n_test = len(predictions)
+    return Report(
+        name=facts.place.name,
+        run=facts.place.run,
+        ended=now(),
+        version=facts.version,
+        decision=facts.verdict["decision"],
+        reason=facts.verdict["reason"],
+        champion=facts.verdict["champion"],
+        alias_moved=facts.alias_moved,
+        counts=facts.counts,
+        images_per_label=facts.notes["images_per_label"],
+        scores=score_rows(facts.metrics),
+        official=facts.metrics["official"] if n_test else None,
+        timings=[
+            Timing(stage, seconds, facts.records(stage) if stage in facts.manifests else None) for stage, seconds in facts.seconds.items()
+        ],
+        knobs=facts.knobs,
+        hashes=facts.hashes,
+        warnings=warnings(facts),
+        samples={str(label): [_thumbnail(data[content]) for content in rows["content"]] for label, rows in samples.groupby("label")},
+        keypoints=[_with_keypoints(describer, data[row.content], str(row.path)) for row in drawn.itertuples()],
+        words=_words(describer, chain, [data[content] for content in in_words["content"]]),
+        vocabulary=dict(facts.manifests["learn_vocabulary"]["counts"]),
+        mistakes=[
+            Mistake(_thumbnail(data[row["content"]]), row["image"], row["label"], row["prediction"], row["probability"])
+            for row in wrong.to_dict("records")
+        ],
+        n_mistakes=int((predictions["label"].to_pandas() != predictions["prediction"].to_pandas()).sum()),
+        notices=notices(facts),
+        links={"features": "features.csv", "predictions": "predictions.csv", "summary": "summary.json"},
+    )
+
+
+def mistaken(predictions: pa.Table) -> pd.DataFrame:
+    """The test images that the model takes for something else with most confidence, at most 60."""
+    rows: pd.DataFrame = predictions.select(["content", "image", "label", "prediction", "probability"]).to_pandas()
+    wrong = rows[rows["label"] != rows["prediction"]].sort_values(["probability", "content"], ascending=[False, True])
+    return wrong.head(_MISTAKES)
+
+
+def score_rows(metrics: Mapping[str, Any]) -> list[Score]:
+    """The official, the group-safe and the cross-validated score, in this order."""
+    official, safe, validation = metrics["official"], metrics["group_safe"], metrics["validation"]
+    unknown = (None, None)
+    return [
+        _score("official: all test images", official, ""),
+        _score("group-safe: test images of groups that are not in train", safe, safe["why"]),
+        Score(
+            "cross-validated by groups, on training images",
+            validation["accuracy"],
+            tuple(validation["interval"]),
+            validation["macro_f1"],
+            unknown,
+            validation["n_images"],
+            validation["n_groups"],
+            validation["why"],
+        ),
+    ]
+
+
+def _score(title: str, scores: Mapping[str, Any], note: str) -> Score:
+    accuracy, macro_f1 = (tuple(scores[f"{name}_interval"]) for name in ("accuracy", "macro_f1"))
+    return Score(title, scores["accuracy"], accuracy, scores["macro_f1"], macro_f1, scores["n_images"], scores["n_groups"], note)
+
+
+def warnings(facts: Facts) -> list[str]:
+    """Lines for the top of the page."""
+    per_label, official = facts.notes["images_per_label"], facts.metrics["official"]
+    found = []
+    if untaught := [label for label, sides in per_label.items() if not sides["train"]]:
+        found.append(f"no training images, so every test image of them is wrong: {_some(untaught)}")
+    if untested := official["without_test"]:
+        found.append(f"no test images, so nothing is known of how well they are recognised: {_some(untested)}")
+    if shared := facts.notes["shared_groups"]:
+        found.append(f"{len(shared):,} groups stand on both sides of the split, so the official score is too good: {_some(shared)}")
+    if bare := facts.manifests["describe"]["counts"]["without_keypoints"]:
+        found.append(f"{bare:,} images have no keypoint: only their colours speak for them")
+    return found
+
+
+def notices(facts: Facts) -> dict[str, Listing]:
+    """Lists of what was left out, and of what makes a score too good."""
+    notes, counts = facts.notes, facts.counts
+    bare = facts.manifests["describe"]["notes"]["without_keypoints"]
+    lists = {
+        "Rejected files": Listing([(path, reason) for path, reason in notes["rejects"]], counts["rejected"]),
+        "In conflict: the same picture under several labels": Listing(
+            [(pairs[0][1], "the same as " + ", ".join(path for _, path in pairs[1:])) for pairs in notes["conflicts"]],
+            len(notes["conflicts"]),
+        ),
+        "Leaked: test pictures whose training copies were removed": Listing(
+            [(test, "copies: " + ", ".join(train)) for test, train in notes["leaked"]], counts["leaked"]
+        ),
+        "Groups on both sides of the split": Listing([(group, "") for group in notes["shared_groups"]], len(notes["shared_groups"])),
+        "Test groups that share pictures with a training group": Listing(
+            [(test, f"with {train}") for test, train in notes["linked_groups"]], len(notes["linked_groups"])
+        ),
+        "Gone from the landing zone": Listing([(path, "") for path in notes["gone"]], counts["gone"]),
+        "Without a keypoint": Listing([(content, "") for content in bare], facts.manifests["describe"]["counts"]["without_keypoints"]),
+    }
+    return {heading: listing for heading, listing in lists.items() if listing.total}
+
+
+def _some(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:8])
+    return f"{shown} and {len(names) - 8:,} more" if len(names) > 8 else shown
+
+
+def _thumbnail(data: bytes) -> bytes:
+    return pictures.thumbnail(decode.decode(data, side_px=_THUMBNAIL_PX), _THUMBNAIL_PX)
+
+
+def _with_keypoints(describer: Describer, data: bytes, path: str) -> Picture:
+    image, keypoints = describer.keypoints(data)
+    return Picture(pictures.with_keypoints(image, keypoints), f"{path}: {len(keypoints):,} keypoints")
+
+
+def _words(describer: Describer, chain: Chain, images: Sequence[bytes]) -> list[Picture]:
+    preparation = Preparation.of(chain.knobs)
+    strips = pictures.word_strips(images, describer=describer, to_words=lambda rows: assign(prepare(rows, preparation), chain.words))
+    return [Picture(strip.jpeg, f"word {strip.word}") for strip in strips]

@@ -1,0 +1,108 @@
+"""What the report shows, as plain values: whoever renders it brings the figures and the pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+Bounds = tuple[float | None, float | None]
+
+
+class Picture(NamedTuple):
+    """A picture (JPEG or PNG) and what stands under it."""
+
+    image: bytes
+    caption: str
+
+
+class Mistake(NamedTuple):
+    """A test image that the model takes for something else."""
+
+    image: bytes
+    path: str
+    label: str
+    prediction: str
+    probability: float
+
+
+class Score(NamedTuple):
+    """One line of the table of scores; None where there is no score, then `note` says why."""
+
+    title: str
+    accuracy: float | None
+    accuracy_interval: Bounds
+    macro_f1: float | None
+    macro_f1_interval: Bounds
+    n_images: int
+    n_groups: int
+    note: str = ""
+
+
+class Timing(NamedTuple):
+    """One operation; `records` is None where nothing is counted."""
+
+    operation: str
+    seconds: float
+    records: int | None = None
+
+
+class Listing(NamedTuple):
+    """Some lines of a longer list: a path and what is to be said about it, and how many there are altogether."""
+
+    rows: Sequence[tuple[str, str]] = ()
+    total: int = 0
+
+
+@dataclass(frozen=True)
+class Report:
+    """A run, told to people.
+
+    Attributes
+    ----------
+    version : the registered model's version; None when the run has none
+    decision, reason : the verdict
+    champion : version it was measured against; None without one
+    alias_moved : whether `champion` points to this version now
+    warnings : lines for the top of the page, such as a class without training images
+    counts : listed, ignored, in, rejected, duplicate, leaked (part of duplicate), conflict, unselected, kept, train, test, groups, gone
+    images_per_label : label → {"train": n, "test": n}
+    samples : label → a few thumbnails
+    words : strips of patches, one for each word shown
+    vocabulary : facts about it for one line, such as words, inertia, empty words
+    official : what `judgement.scores` gives for the test images; None without any
+    mistakes, n_mistakes : some misclassified test images, worst first, and how many there are
+    notices : heading → lines: rejected, conflicts, leaked, ignored, groups on both sides, …
+    hashes : name → hexadecimal
+    links : what → where the figures lie, as text
+    """
+
+    name: str
+    run: str
+    ended: str
+    version: int | None
+    decision: str
+    reason: str
+    champion: int | None
+    alias_moved: bool
+    counts: Mapping[str, int]
+    images_per_label: Mapping[str, Mapping[str, int]]
+    scores: Sequence[Score]
+    official: Mapping[str, Any] | None
+    timings: Sequence[Timing]
+    knobs: Mapping[str, Any]
+    hashes: Mapping[str, str]
+    warnings: Sequence[str] = ()
+    samples: Mapping[str, Sequence[bytes]] = field(default_factory=dict)
+    keypoints: Sequence[Picture] = ()
+    words: Sequence[Picture] = ()
+    vocabulary: Mapping[str, Any] = field(default_factory=dict)
+    mistakes: Sequence[Mistake] = ()
+    n_mistakes: int = 0
+    notices: Mapping[str, Listing] = field(default_factory=dict)
+    links: Mapping[str, str] = field(default_factory=dict)
+
+
+def samples_per_label(n_labels: int) -> int:
+    """How many thumbnails of each label keep the page small: 8 for a few labels, 2 for a hundred."""
+    return max(2, min(8, 240 // max(n_labels, 1)))

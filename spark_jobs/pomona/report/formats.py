@@ -1,0 +1,57 @@
+"""Numbers, times and names as the report prints them."""
+
+from __future__ import annotations
+
+import base64
+import re
+
+# Control characters, the marks that turn the direction of text, and the halves of characters that stand for undecodable bytes.
+_INVISIBLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def visible(text: object) -> str:
+    r"""The text with characters that would be unseen, or would turn its direction, written out (`\n`, `\x00`, `\u202e`)."""
+    return _INVISIBLE.sub(lambda match: ascii(match[0])[1:-1], str(text))
+
+
+def percent(share: float | None) -> str:
+    """A share as a percentage with one decimal: `93.4 %`; a dash for None."""
+    return "–" if share is None else f"{100 * share:.1f} %"
+
+
+def decimals(value: float | None) -> str:
+    """A score with three decimals; a dash for None."""
+    return "–" if value is None else f"{value:.3f}"
+
+
+def count(number: int | None) -> str:
+    return "–" if number is None else f"{number:,}"
+
+
+def clock(seconds: float) -> str:
+    """Seconds as hh:mm:ss, rounded to the second."""
+    whole = round(seconds)
+    return f"{whole // 3600:02d}:{whole // 60 % 60:02d}:{whole % 60:02d}"
+
+
+def rate(records: int | None, seconds: float) -> str:
+    """Records a second with about three figures; a dash where nothing is counted."""
+    if records is None or seconds <= 0:
+        return "–"
+    value = records / seconds
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 1 else f"{value:.2f}"
+
+
+def data_address(image: bytes) -> str:
+    """The picture as a `data:` address, by its first bytes PNG or JPEG."""
+    kind = "png" if image.startswith(b"\x89PNG") else "jpeg"
+    return f"data:image/{kind};base64,{base64.b64encode(image).decode('ascii')}"
+
+
+def short(value: object) -> str:
+    """A knob's value: numbers without needless digits, an empty text as a word."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return f"{value:g}"
+    return str(value) if value != "" else "(empty)"

@@ -1,0 +1,134 @@
+"""The report of a run as one HTML file that asks nothing of the network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from typing import Any, NamedTuple
+
+import jinja2
+
+from pomona import __version__
+from pomona.knobs import KNOBS
+from pomona.report import formats
+from pomona.report.contents import Report
+
+_CELLS_WITH_TEXT = 16
+_SHOWN_MISTAKES = 60
+_SHOWN_LINES = 100
+_SHOWN_CONFUSIONS = 20
+
+
+class Cell(NamedTuple):
+    """One cell of the confusion; `heat` is the share of its row, 0 to 1."""
+
+    n_images: int
+    percent: float | None
+    heat: float
+    right: bool
+
+
+class Confused(NamedTuple):
+    """How often one label is taken for another."""
+
+    label: str
+    prediction: str
+    n_images: int
+    percent: float
+
+
+def render(report: Report) -> str:
+    """The page as HTML text, to be written as UTF-8.
+
+    Whatever comes from file names and labels is escaped by the template engine; the page's own policy forbids scripts and any address
+    but `data:` pictures.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(_source),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        # Labels of every kind pass here: what is unseen or turns the text round is written out, everywhere.
+        finalize=lambda value: formats.visible(value) if isinstance(value, str) and not hasattr(value, "__html__") else value,
+    )
+    for filter_ in (formats.percent, formats.decimals, formats.count, formats.clock, formats.short, formats.visible):
+        environment.filters[filter_.__name__] = filter_
+    environment.filters["address"] = formats.data_address
+    environment.globals["rate"] = formats.rate
+    return environment.get_template("page.html").render(
+        report=report,
+        headline=headline(report),
+        balance=balance(report.counts),
+        largest=max((sum(sides.values()) for sides in report.images_per_label.values()), default=0),
+        rows=confusion_rows(report.official),
+        with_text=len(report.official["classes"]) <= _CELLS_WITH_TEXT if report.official else False,
+        confused=most_confused(report.official),
+        knobs=knob_rows(report.knobs),
+        total_s=sum(timing.seconds for timing in report.timings),
+        mistakes=report.mistakes[:_SHOWN_MISTAKES],
+        shown_lines=_SHOWN_LINES,
+        project_version=__version__,
+    )
+
+
+def headline(report: Report) -> str:
+    """The verdict in words."""
+    this = "this model" if report.version is None else f"version {report.version}"
+    if report.alias_moved:
+        return f"Promoted: {this} is the champion now"
+    if report.decision == "promote":
+        return f"Fit for promotion, but {this} did not become the champion"
+    if report.champion is None:
+        return f"Kept back: {this} was not promoted, and there is no champion"
+    return f"Kept back: version {report.champion} stays the champion"
+
+
+def balance(counts: Mapping[str, int]) -> str:
+    """What does not add up in the counts, in words; empty when everything does."""
+    sums = {
+        "listed": ("in", "ignored"),
+        "in": ("kept", "rejected", "duplicate", "conflict", "unselected"),
+        "kept": ("train", "test"),
+    }
+    wrong = [
+        f"{whole} is {counts[whole]:,}, but {' + '.join(parts)} is {sum(counts[part] for part in parts):,}"
+        for whole, parts in sums.items()
+        if counts[whole] != sum(counts[part] for part in parts)
+    ]
+    return "; ".join(wrong)
+
+
+def confusion_rows(official: Mapping[str, Any] | None) -> list[tuple[str, list[Cell]]]:
+    """(label, cells) for each row of the confusion."""
+    if official is None:
+        return []
+    names: Sequence[str] = official["classes"]
+    table = zip(names, official["confusion"], official["row_percent"], strict=True)
+    return [
+        (name, [Cell(n, share, (share or 0) / 100, i == j) for j, (n, share) in enumerate(zip(counts, shares, strict=True))])
+        for i, (name, counts, shares) in enumerate(table)
+    ]
+
+
+def most_confused(official: Mapping[str, Any] | None) -> list[Confused]:
+    """The commonest confusions, the most images first."""
+    names = official["classes"] if official else ()
+    pairs = [
+        Confused(label, prediction, cell.n_images, cell.percent or 0.0)
+        for label, cells in confusion_rows(official)
+        for prediction, cell in zip(names, cells, strict=True)
+        if cell.n_images and not cell.right
+    ]
+    return sorted(pairs, key=lambda pair: (-pair.n_images, -pair.percent, pair.label, pair.prediction))[:_SHOWN_CONFUSIONS]
+
+
+def knob_rows(knobs: Mapping[str, Any]) -> list[tuple[str, Any, str, bool]]:
+    """(name, value, help, whether it differs from the default), in the contract's order; names that it does not know come last."""
+    known = [(name, knobs[name], KNOBS[name].help, knobs[name] != KNOBS[name].value_in("default")) for name in KNOBS if name in knobs]
+    return known + [(name, value, "", False) for name, value in sorted(knobs.items()) if name not in KNOBS]
+
+
+def _source(name: str) -> str:
+    # Through importlib, not the file system: on a cluster the package is a zip.
+    return resources.files("pomona.report").joinpath(name).read_text(encoding="utf-8")

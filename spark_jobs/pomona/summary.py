@@ -1,0 +1,126 @@
+"""The run in one document: `summary.json`, stable and versioned; docs/summary.md describes each field."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pomona.command import Place
+from pomona.lake import now
+
+FORMAT = 1
+_COUNTS = (
+    "listed", "ignored", "in", "kept", "rejected", "duplicate", "leaked", "conflict", "unselected", "gone", "new",
+    "train", "test", "labels", "groups",
+)  # fmt: skip
+_SCORE = ("accuracy", "accuracy_interval", "macro_f1", "macro_f1_interval", "n_images", "n_groups")
+# What of each stage is counted per second in the report.
+_RECORDS = {
+    "ingest": "new",
+    "describe": "described",
+    "learn_vocabulary": "sampled",
+    "encode": "images",
+    "train": "train",
+    "evaluate": "test",
+}
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a run's manifests, outcomes and documents say, and what registering it made of it."""
+
+    place: Place
+    manifests: Mapping[str, Mapping[str, Any]]
+    outcomes: Mapping[str, Mapping[str, Any]]
+    metrics: Mapping[str, Any]
+    verdict: Mapping[str, Any]
+    version: int | None = None
+    alias_moved: bool = False
+    register_seconds: float = 0.0
+
+    def registered(self, *, version: int, alias_moved: bool, seconds: float) -> Facts:
+        return replace(self, version=version, alias_moved=alias_moved, register_seconds=seconds)
+
+    @property
+    def knobs(self) -> Mapping[str, Any]:
+        """All resolved knobs of the run."""
+        return dict(self.manifests["ingest"]["notes"]["state"]["knobs"])
+
+    @property
+    def notes(self) -> Mapping[str, Any]:
+        """What ingest found worth telling."""
+        return dict(self.manifests["ingest"]["notes"])
+
+    @property
+    def counts(self) -> dict[str, int]:
+        counted = self.manifests["ingest"]["counts"]
+        return {name: int(counted[name]) for name in _COUNTS}
+
+    @property
+    def hashes(self) -> dict[str, str]:
+        """SHA-256 of what was fitted (the files' bytes are a function of the arrays), of the data and of the code."""
+        digest = {name: self.manifests[stage]["datasets"][name] for stage, name in _FITTED}
+        fitted = {name: entry["files"][0]["sha256"] for name, entry in digest.items() if name != "roster"}
+        return {
+            "vocabulary": fitted["vocabulary"],
+            "pca": fitted["encoder"],
+            "model": fitted["model"],
+            "roster": digest["roster"]["digest"],
+            "placements": self.notes["state"]["placements"],
+            "code": self.notes["state"]["code"],
+        }
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Wall seconds of each stage's work, from its first line to its outcome; starting Spark is not in them."""
+        found = {stage: float(outcome.get("seconds", 0.0)) for stage, outcome in self.outcomes.items()}
+        return {**found, "register": round(self.register_seconds, 3)}
+
+    def records(self, stage: str) -> int | None:
+        """How many records the stage handled; None where nothing is counted."""
+        name = _RECORDS.get(stage)
+        return int(self.manifests[stage]["counts"][name]) if name else None
+
+
+_FITTED = (("learn_vocabulary", "vocabulary"), ("encode", "encoder"), ("train", "model"), ("ingest", "roster"))
+
+
+def summary(facts: Facts) -> dict[str, Any]:
+    """The document. A field once written keeps its name and meaning while `summary` is 1."""
+    scores = {
+        "official": {name: facts.metrics["official"][name] for name in _SCORE},
+        "group_safe": {name: facts.metrics["group_safe"][name] for name in (*_SCORE, "why")},
+        "cross_validated": _validation(facts.metrics["validation"]),
+    }
+    seconds = facts.seconds
+    return {
+        "summary": FORMAT,
+        "name": facts.place.name,
+        "run": facts.place.run,
+        "ended": now(),
+        "counts": facts.counts,
+        "scores": scores,
+        "seconds": {**seconds, "total": round(sum(seconds.values()), 3)},
+        "hashes": facts.hashes,
+        "model": {"name": facts.place.name, "version": facts.version, "champion": facts.alias_moved},
+        "verdict": {name: facts.verdict[name] for name in ("decision", "reason", "champion")},
+        "snapshot": facts.notes["snapshot"],
+        "extractor": facts.manifests["describe"]["notes"]["extractor"],
+        "knobs": facts.knobs,
+        "stages": {
+            stage: {"line": outcome.get("line", ""), "counts": outcome.get("counts", {})} for stage, outcome in facts.outcomes.items()
+        },
+        "files": {
+            "report": "report.html",
+            "features": "features/",
+            "features_csv": "features.csv",
+            "predictions": "predictions/predictions.parquet",
+            "predictions_csv": "predictions.csv",
+        },
+    }
+
+
+def _validation(validation: Mapping[str, Any]) -> dict[str, Any]:
+    renamed = {"accuracy_interval": validation["interval"], "macro_f1_interval": [None, None]}
+    return {**{name: validation.get(name) for name in ("accuracy", "macro_f1", "n_images", "n_groups", "n_folds", "why")}, **renamed}
