@@ -149,7 +149,7 @@ def test_a_better_challenger_is_promoted_and_the_reason_holds_the_figures() -> N
     found = verdict(1000, 900, 950)
     assert found.decision == "promote"
     assert found.reason == (
-        "accuracy 95.0% against the champion's 90.0%: +5.0 points (95 % interval +5.0 to +5.0), within the margin of 1, "
+        "accuracy 95.0 % against the champion's 90.0 %: +5.0 points (95 % interval +5.0 to +5.0), within the margin of 1, "
         "on 1,000 images in 10 groups"
     )
     assert found.figures["only_challenger_right"] == 50

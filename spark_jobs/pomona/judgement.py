@@ -177,7 +177,7 @@ def compare(
     promoted = difference >= -margin - 1e-12
     between = spread.why if spread.low is None or spread.high is None else f"95 % interval {_points(spread.low)} to {_points(spread.high)}"
     reason = (
-        f"accuracy {new.mean():.1%} against the champion's {old.mean():.1%}: {_points(difference)} points ({between}), "
+        f"accuracy {100 * new.mean():.1f} % against the champion's {100 * old.mean():.1f} %: {_points(difference)} points ({between}), "
         f"{'within' if promoted else 'beyond'} the margin of {100 * margin:g}, on {n_images:,} images in {n_groups:,} groups"
     )
     return Verdict("promote" if promoted else "keep", reason, figures)

@@ -59,6 +59,7 @@ def render(report: Report) -> str:
     return environment.get_template("page.html").render(
         report=report,
         headline=headline(report),
+        shown_scores=[score for score in report.scores if score.accuracy is not None][:2],
         balance=balance(report.counts),
         largest=max((sum(sides.values()) for sides in report.images_per_label.values()), default=0),
         rows=confusion_rows(report.official),

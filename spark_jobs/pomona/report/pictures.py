@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import cv2
 import numpy as np
@@ -13,11 +13,14 @@ from numpy.typing import NDArray
 from pomona.vision.describe import Describer
 
 Image = NDArray[np.uint8]
+Item = TypeVar("Item")
 
 _QUALITY = 82
 # A SIFT descriptor looks at a window of about six times the keypoint's size (Lowe 2004: 4 × 4 cells of 3 σ, size = 2 σ).
 _WINDOW = 6.0
 _DRAWN_SIDE = 360
+# Seen between white patches on a light page and dark ones on a dark page.
+_GAP = 150
 _INK, _HALO = (60, 220, 40), (20, 30, 20)
 
 
@@ -74,13 +77,13 @@ def word_strips(
     describer: Describer,
     to_words: Callable[[NDArray[np.uint8]], NDArray[np.int64]],
     n_shown: int = 24,
-    n_patches: int = 12,
-    side: int = 40,
+    n_patches: int = 10,
+    side: int = 44,
 ) -> list[WordStrip]:
     """Strips of patches for `n_shown` words, from the most to the least seen among those that fill a strip.
 
     When more words than that fill one, they are taken at equal steps of that order: common and rare ones. Each picture gives a word
-    two patches at most, so that one picture does not fill a strip.
+    two patches at most, and a strip takes its patches at equal steps from all of them, so that it is not one picture's.
 
     Parameters
     ----------
@@ -95,18 +98,22 @@ def word_strips(
         for word in np.unique(words).tolist():
             rows = np.flatnonzero(words == word)
             n_seen[word] = n_seen.get(word, 0) + len(rows)
-            strip = found.setdefault(word, [])
-            strip += [patch(image, keypoints[row], side) for row in rows[: min(2, n_patches - len(strip))]]
+            found.setdefault(word, []).extend(patch(image, keypoints[row], side) for row in rows[:2])
     full = sorted((word for word, strip in found.items() if len(strip) >= n_patches), key=lambda word: (-n_seen[word], word))
     if len(full) > n_shown:
-        full = [full[i] for i in np.linspace(0, len(full) - 1, n_shown).astype(int)]
-    return [WordStrip(word, _strip(found[word]), n_seen[word]) for word in full]
+        full = _spread(full, n_shown)
+    return [WordStrip(word, _strip(_spread(found[word], n_patches)), n_seen[word]) for word in full]
+
+
+def _spread(items: list[Item], n: int) -> list[Item]:
+    """n of the items at equal steps, the first and the last among them."""
+    return [items[i] for i in np.linspace(0, len(items) - 1, n).astype(int)]
 
 
 def _strip(images: list[Image]) -> bytes:
     if not images:
         return _jpeg(np.full((1, 1, 3), 128, np.uint8))
-    gap = np.full((images[0].shape[0], 2, 3), 255, np.uint8)
+    gap = np.full((images[0].shape[0], 2, 3), _GAP, np.uint8)
     row: list[Image] = [images[0]]
     for image in images[1:]:
         row += [gap, image]
