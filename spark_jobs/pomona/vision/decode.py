@@ -44,9 +44,10 @@ _BROKEN = (
     LookupError,
     EOFError,
     OverflowError,
+    RuntimeError,
     struct.error,
     zlib.error,
-    RuntimeError,
+    Image.DecompressionBombError,
     cv2.error,
 )
 _REDUCED = {1: cv2.IMREAD_COLOR, 2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4, 8: cv2.IMREAD_REDUCED_COLOR_8}
@@ -59,7 +60,7 @@ class BadImage(ValueError):
 
 
 class Header(NamedTuple):
-    """What the first bytes say: the format's name as Pillow spells it, and the size in pixels as stored."""
+    """What the first bytes say: the format's name as Pillow spells it, and the size in pixels as stored (of a TIFF, as Pillow turns it)."""
 
     format: str
     width: int
