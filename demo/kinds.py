@@ -63,8 +63,12 @@ def noise(ball: Ball, random: Random, frequency: float, waves: int = 28) -> Arra
     vectors = random.normal(size=(3, waves))
     vectors *= frequency * random.uniform(0.6, 1.4, size=waves) / np.linalg.norm(vectors, axis=0)
     phases = random.uniform(0, 2 * np.pi, size=waves)
-    waved = np.cos(ball.direction @ vectors.astype(np.float32) + phases.astype(np.float32))
-    return waved.sum(axis=-1) * np.float32(np.sqrt(2 / waves))
+    # Written out: a matrix product would wake BLAS's threads, which on a busy machine cost fifty times the product itself.
+    x, y, z = (ball.direction[..., axis] for axis in range(3))
+    total = np.zeros_like(ball.polar)
+    for (a, b, c), phase in zip(vectors.T.astype(np.float32), phases.astype(np.float32), strict=True):
+        total += np.cos(a * x + b * y + c * z + phase)
+    return total * np.float32(np.sqrt(2 / waves))
 
 
 def scattered(random: Random, n: int, aside: float = 0.35) -> Array:
@@ -74,18 +78,27 @@ def scattered(random: Random, n: int, aside: float = 0.35) -> Array:
     turn = index * np.pi * (3 - np.sqrt(5)) + random.uniform(0, 2 * np.pi)
     ring = np.sqrt(1 - height**2)
     points = np.stack([ring * np.cos(turn), ring * np.sin(turn), height], axis=1) + random.normal(scale=2 * aside / np.sqrt(n), size=(n, 3))
-    return (points / np.linalg.norm(points, axis=1, keepdims=True)).astype(np.float32)
+    return np.asarray(points / np.linalg.norm(points, axis=1, keepdims=True), dtype=np.float32)
 
 
-def distance(ball: Ball, points: Array) -> tuple[Array, NDArray[np.intp]]:
-    """The angle in radians to the nearest of the points, and which one that is; row by row, to keep the product small."""
-    nearest = np.empty(ball.polar.shape, np.float32)
-    which = np.empty(ball.polar.shape, np.intp)
-    for row, directions in enumerate(ball.direction):
-        cosines = directions @ points.T
-        which[row] = cosines.argmax(axis=1)
-        nearest[row] = cosines[np.arange(len(directions)), which[row]]
-    return np.arccos(np.clip(nearest, -1, 1)), which
+def distance(ball: Ball, points: Array, reach: float) -> tuple[Array, NDArray[np.intp]]:
+    """The angle in radians to the nearest of the points, and which one that is; where none is within `reach`: reach, and 0."""
+    rows, columns = ball.polar.shape
+    nearest = np.full(ball.polar.shape, reach, np.float32)
+    which = np.zeros(ball.polar.shape, np.intp)
+    margin = int(np.ceil(reach * rows / np.pi)) + 1
+    for index, point in enumerate(points):
+        polar, turn = np.arccos(np.clip(point[2], -1, 1)), np.arctan2(point[1], point[0]) % (2 * np.pi)
+        row, column = int(polar * rows / np.pi), int(turn * columns / (2 * np.pi))
+        ring = np.sin(max(min(polar, np.pi - polar) - reach, 0))
+        wide = min(columns // 2, int(margin / max(ring, 1e-3)) + 1)
+        window = np.ix_(np.arange(max(row - margin, 0), min(row + margin + 1, rows)), np.arange(column - wide, column + wide) % columns)
+        chord = ball.direction[window] - point
+        angle = 2 * np.arcsin(np.minimum(np.sqrt((chord * chord).sum(axis=-1)) / 2, 1))
+        closer = angle < nearest[window]
+        nearest[window] = np.where(closer, angle, nearest[window])
+        which[window] = np.where(closer, index, which[window])
+    return nearest, which
 
 
 def step(value: Array, low: float, high: float) -> Array:
@@ -114,6 +127,11 @@ def lumps(ball: Ball, random: Random, size: float) -> Array:
     return (size * noise(ball, random, 1.9)).astype(np.float32)
 
 
+def facing(ball: Ball, turn: float) -> Array:
+    """1 on the equator at this turn, −1 opposite."""
+    return np.float32(np.cos(turn)) * ball.direction[..., 0] + np.float32(np.sin(turn)) * ball.direction[..., 1]
+
+
 def calyx(ball: Ball, random: Random, leaves: int, reach: float) -> Array:
     """1 where a star of leaves covers the pole."""
     phase = random.uniform(0, 2 * np.pi)
@@ -127,13 +145,13 @@ def apple(ball: Ball, random: Random) -> Skin:
     radius = 0.93 - 0.30 * np.exp(-((polar / 0.34) ** 2)) - 0.16 * np.exp(-(((np.pi - polar) / 0.3) ** 2)) + 0.05 * np.sin(polar) ** 2
     radius = radius * (1 + 0.05 * np.cos(polar)) + 0.014 * np.cos(5 * ball.turn) * step(polar, 1.9, 3.0) + lumps(ball, random, 0.014)
     colour = plain(ball, shifted(random, (214, 176, 78)))
-    side = ball.direction @ np.array([np.cos(t := random.uniform(0, 6.3)), np.sin(t), 0.25], np.float32)
+    side = facing(ball, random.uniform(0, 6.3)) + 0.25 * ball.direction[..., 2]
     blush = step(side + 0.34 * noise(ball, random, 2.6), -1.15, 0.05)
     streaks = 0.5 + 0.5 * np.tanh(1.4 * noise(Ball(polar, ball.turn, ball.direction * np.array([9, 9, 1.2], np.float32)), random, 3.2))
     colour = paint(colour, shifted(random, (176, 26, 34)), np.clip(blush * (0.78 + 0.3 * streaks), 0, 1))
     colour = paint(colour, (120, 8, 24), 0.4 * blush * streaks)
     colour = paint(colour, (150, 120, 60), 0.75 * step(polar + 0.06 * noise(ball, random, 7), 0.4, 0.2))
-    near, which = distance(ball, scattered(random, 300, 0.6))
+    near, which = distance(ball, scattered(random, 300, 0.6), 0.03)
     sizes = random.uniform(0.007, 0.02, size=300).astype(np.float32)[which]
     dots = step(near / sizes, 1.3, 0.6)
     return Skin(radius, -0.002 * dots, paint(colour, (240, 206, 150), 0.75 * dots), 0.42, 38, 0.34, 9)
@@ -142,13 +160,13 @@ def apple(ball: Ball, random: Random) -> Skin:
 def orange(ball: Ball, random: Random) -> Skin:
     """A dimpled ball: two layers of pits, shallow and deep, and a green button."""
     radius = 0.95 - 0.035 * np.cos(ball.polar) ** 2 - 0.05 * np.exp(-((ball.polar / 0.16) ** 2)) + lumps(ball, random, 0.008)
-    near, which = distance(ball, scattered(random, 900, 0.45))
+    near, which = distance(ball, scattered(random, 900, 0.45), 0.06)
     depths = random.uniform(0.3, 1.0, size=900).astype(np.float32)[which]
     pits = step(near, 0.055, 0.012) * depths
     colour = plain(ball, shifted(random, (236, 128, 22)))
     colour = paint(colour, (250, 170, 50), 0.25 + 0.25 * np.tanh(noise(ball, random, 2.2)))
     colour = paint(colour, (196, 84, 8), 0.55 * pits)
-    near, _ = distance(ball, scattered(random, 14))
+    near, _ = distance(ball, scattered(random, 14), 0.2)
     colour = paint(colour, (168, 110, 50), 0.55 * step(near + 0.02 * noise(ball, random, 17), 0.09, 0.03))
     colour = paint(colour, (120, 134, 60), calyx(ball, random, 5, 0.16))
     return Skin(radius, -0.011 * pits, colour, 0.34, 30, 0.0, 14)
@@ -162,7 +180,7 @@ def pear(ball: Ball, random: Random) -> Skin:
     radius = radius - 0.10 * np.exp(-(((np.pi - polar) / 0.22) ** 2)) - 0.1 * np.exp(-((polar / 0.1) ** 2)) + lumps(ball, random, 0.012)
     colour = plain(ball, shifted(random, (142, 164, 58)))
     colour = paint(colour, (196, 190, 84), step(noise(ball, random, 1.6), -0.6, 1.6) * 0.8)
-    near, which = distance(ball, scattered(random, 640))
+    near, which = distance(ball, scattered(random, 640), 0.04)
     sizes = random.uniform(0.008, 0.024, size=640).astype(np.float32)[which]
     dots = step(near / sizes, 1.4, 0.7)
     colour = paint(colour, (104, 84, 40), 0.7 * dots)
@@ -180,7 +198,7 @@ def strawberry(ball: Ball, random: Random) -> Skin:
     colour = paint(colour, (226, 60, 48), 0.5 * step(noise(ball, random, 2.4), -0.8, 1.2))
     pale = step(polar + 0.12 * noise(ball, random, 4), 1.0, 0.45)
     colour = paint(colour, (236, 190, 150), 0.7 * pale)
-    near, which = distance(ball, scattered(random, 250, 0.18))
+    near, which = distance(ball, scattered(random, 250, 0.18), 0.12)
     dents = step(near, 0.10, 0.03)
     sizes = random.uniform(0.024, 0.036, size=250).astype(np.float32)[which]
     seeds = step(near / sizes, 1.15, 0.8)
@@ -216,7 +234,7 @@ def watermelon(ball: Ball, random: Random) -> Skin:
     colour = paint(colour, (84, 124, 56), 0.55 * veins)
     colour = paint(colour, shifted(random, (36, 74, 36)), 0.94 * bands)
     colour = paint(colour, (110, 136, 70), 0.35 * bands * step(noise(ball, random, 24), 0.9, 1.6))
-    patch = ball.direction @ np.array([np.cos(t := random.uniform(0, 6.3)), np.sin(t), 0.0], np.float32)
+    patch = facing(ball, random.uniform(0, 6.3))
     colour = paint(colour, (222, 206, 134), 0.75 * step(patch + 0.05 * noise(ball, random, 6), 0.86, 0.96))
     colour = paint(colour, (150, 120, 70), step(np.minimum(polar, np.pi - polar), 0.12, 0.06))
     return Skin(radius, 0.002 * noise(ball, random, 22), colour, 0.36, 34, 0.12, 16)

@@ -10,8 +10,8 @@ import numpy as np
 from demo.kinds import KINDS, Array
 from demo.studio import Image, shoot
 
-SPRITE_PX = 560
-VIEWS = 3
+SPRITE_PX = 480
+VIEWS = 2
 
 
 def photograph(seed: int, *, width: int = 4000, height: int = 3000) -> Image:
@@ -39,7 +39,7 @@ def photograph(seed: int, *, width: int = 4000, height: int = 3000) -> Image:
 
 def _lay(image: Image, colour: Image, cover: Array, x: int, y: int, side: int, random: np.random.Generator) -> None:
     """Lays one fruit, turned and scaled, over the image with its middle at (x, y)."""
-    turn = cv2.getRotationMatrix2D((SPRITE_PX / 2, SPRITE_PX / 2), float(random.uniform(-70, 70)), side / SPRITE_PX)
+    turn: Array = cv2.getRotationMatrix2D((SPRITE_PX / 2, SPRITE_PX / 2), float(random.uniform(-70, 70)), side / SPRITE_PX)
     turn[:, 2] += side / 2 - SPRITE_PX / 2
     top, left = max(y - side // 2, 0), max(x - side // 2, 0)
     bottom, right = min(y - side // 2 + side, image.shape[0]), min(x - side // 2 + side, image.shape[1])
@@ -58,7 +58,7 @@ def _sprites() -> list[tuple[Image, Array]]:
     sprites = []
     for index, kind in enumerate(KINDS):
         for view in range(VIEWS):
-            _, picture, cover = shoot(kind, angle=130.0 * view, tilt=15.0 + 20 * view, seed=index, side=SPRITE_PX)
+            _, picture, cover = shoot(kind, angle=130.0 * view, tilt=20.0 + 25 * view, seed=index, side=SPRITE_PX)
             colour = np.clip(255 * picture + 0.5, 0, 255).astype(np.uint8)
             sprites += [(colour, cover), (colour[:, ::-1].copy(), cover[:, ::-1].copy())]
     return sprites
@@ -75,11 +75,11 @@ def _table(width: int, height: int) -> Image:
         fibre += cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR) * np.float32(0.16 + 0.05 * np.log(scale))
     gap = np.abs((np.arange(height) / max(height // 11, 1)) % 1 - 0.5) > 0.492
     tone = np.clip(0.62 + 0.13 * fibre, 0.1, 1) * np.where(gap, 0.35, 1)[:, None].astype(np.float32)
-    return np.clip(tone[..., None] * np.array([96, 142, 186], np.float32), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(tone[..., None] * np.array([96, 142, 186], np.float32), 0, 255), dtype=np.uint8)
 
 
 @lru_cache(maxsize=1)
-def _grain(width: int, height: int) -> np.ndarray:
+def _grain(width: int, height: int) -> Array:
     """The sensor's noise, standard deviation 2.5; int8, the same in all channels."""
     grey = np.random.default_rng(23).normal(scale=2.5, size=(height, width)).round().astype(np.int8)
     return cv2.merge([grey, grey, grey])

@@ -124,12 +124,12 @@ def _bad(seed: int, frames: int, kinds: Sequence[str], rotations: int) -> Iterat
     yield "notes.txt", b"Drawn by `python -m demo.orchard`: no photographs, no licence to mind.\n"
     yield "Training/.DS_Store", b"\0\0\0\1Bud1\0\0"
     # The leak: a training picture, byte for byte, among the test pictures.
-    yield _path(first, rotations - 1, frames, rotations), picture(first, 0, 0, seed=seed, frames=frames)
+    yield f"Test/{first}/copy_of_r0_0_100.jpg", picture(first, 0, 0, seed=seed, frames=frames)
     # The conflict: one picture under two labels.
     yield f"Training/{first}/r0_{frames}_100.jpg", between
     yield f"Training/{second}/r0_{frames}_100.jpg", between
     # The duplicate: one picture twice under the same label.
-    yield f"Training/{second}/r0_{frames + 4}_100.jpg", whole
+    yield f"Training/{second}/copy_of_r0_0_100.jpg", whole
 
 
 def _counts(frames: int, kinds: int, rotations: int, bad: bool) -> dict[str, int]:

@@ -51,14 +51,14 @@ def fruit(kind: str, *, angle: float, tilt: float, seed: int, side: int = 100) -
     ground, picture, alpha = shoot(kind, angle=angle, tilt=tilt, seed=seed, side=side)
     grain = _random("grain", kind, seed, round(angle * 1000), side).normal(scale=1.3, size=(side, side, 1))
     lit = ground + (picture - ground) * alpha[..., None]
-    return np.clip(255 * lit + grain + 0.5, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(255 * lit + grain + 0.5, 0, 255), dtype=np.uint8)
 
 
 def shoot(kind: str, *, angle: float, tilt: float, seed: int, side: int) -> tuple[Array, Array, Array]:
     """Ground with shadow, fruit, and cover of the fruit: (side, side, 3), the same, (side, side) float32 in [0, 1]."""
     if kind not in KINDS:
         raise ValueError(f"kind={kind!r} is none of {', '.join(KINDS)}")
-    specimen = grown(kind, seed, 192 if side <= 160 else 384)
+    specimen = grown(kind, seed, 192 if side <= 160 else 320)
     pose = _pose(specimen, angle, tilt)
     view, depth, hit = _rays(specimen, pose, side * OVERSAMPLING)
     picture = _lit(specimen, pose, view, depth)
@@ -111,7 +111,7 @@ def _normals(ball: Ball, radius: Array) -> Array:
     down = np.stack([np.cos(ball.polar) * np.cos(ball.turn), np.cos(ball.polar) * np.sin(ball.turn), -np.sin(ball.polar)], axis=-1)
     along = np.stack([-np.sin(ball.turn), np.cos(ball.turn), np.zeros_like(ball.turn)], axis=-1)
     normal = ball.direction - (by_polar / radius)[..., None] * down - (by_turn / (radius * ring))[..., None] * along
-    return (normal / np.linalg.norm(normal, axis=-1, keepdims=True)).astype(np.float32)
+    return np.asarray(normal / np.linalg.norm(normal, axis=-1, keepdims=True), dtype=np.float32)
 
 
 def _turned(axis: str, degrees: float) -> Array:
@@ -190,7 +190,7 @@ def _lit(specimen: Specimen, pose: Array, view: View, depth: Array) -> Array:
     light = (0.92 * np.maximum(direct, 0) + 0.36 + 0.16 * up) * np.clip(0.55 + 0.75 * facing, 0, 1)
     shine = specimen.gloss * (cv2.pow(np.maximum(mirror, 0), specimen.sharpness) + 0.05 * (1 - facing) ** 3)
     colour = _looked_up(specimen.colour, column, row)
-    return (colour * light[..., None] + shine[..., None]) * (specimen.warmth * np.float32(specimen.exposure))
+    return np.asarray((colour * light[..., None] + shine[..., None]) * (specimen.warmth * np.float32(specimen.exposure)))
 
 
 def _shown(linear: Array) -> Array:
