@@ -1,0 +1,115 @@
+"""The lake: whole files or none, records that one writer wins, manifests that name what exists."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from pomona.lake import Lake, arrow_schema, npz
+from pomona.outcome import BadInput
+from pomona.stages import DATASETS
+
+
+@pytest.fixture
+def lake(tmp_path):
+    return Lake(str(tmp_path), "n").open()
+
+
+def test_an_unknown_format_is_refused_with_the_remedy(tmp_path):
+    lake = Lake(str(tmp_path), "n")
+    lake.put_document("format.json", {"format": 99})
+    with pytest.raises(BadInput, match=r"has format 99, this release reads 1: .*POMONA_LAKE"):
+        lake.open()
+
+
+def test_of_many_writers_of_a_number_exactly_one_wins_and_its_text_is_whole(lake):
+    won = []
+
+    def write(n):
+        if lake.append("record", 1, {"writer": n, "text": "x" * 100_000}):
+            won.append(n)
+
+    threads = [threading.Thread(target=write, args=(n,)) for n in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(won) == 1
+    assert lake.entry("record", 1) == {"writer": won[0], "text": "x" * 100_000}
+    assert lake.names("record") == ["000001.json"]
+
+
+def test_records_are_read_in_their_order(lake):
+    for number in (2, 1, 10):
+        assert lake.append("record", number, {"n": number})
+    assert [entry["n"] for entry in lake.entries("record")] == [1, 2, 10]
+    assert lake.last_number("record") == 10
+    assert lake.last_number("nothing") == 0
+
+
+def test_a_part_is_named_by_its_bytes_and_equal_rows_are_one_part(lake):
+    table = pa.Table.from_pylist(
+        [{"path": "a", "size": 1, "version": "v", "reason": "r", "final": True, "first_seen": "t"}], arrow_schema("rejects")
+    )
+    first, second = (lake.write_rows("parts/x", "rejects", table) for _ in range(2))
+    assert first == second
+    assert first.name == f"{first.sha256}.parquet"
+    assert lake.read_rows([first]).equals(table)
+
+
+def test_columns_that_the_contract_does_not_declare_are_refused(lake):
+    with pytest.raises(ValueError, match="declared are"):
+        lake.write_rows("x", "rejects", pa.table({"path": ["a"]}))
+    with pytest.raises(ValueError, match="lacks"):
+        lake.write_arrays("x", "encoder", {"mean": np.zeros(2)})
+    with pytest.raises(ValueError, match="lacks"):
+        lake.write_document("x", "verdict", {"decision": "keep"})
+
+
+def test_equal_arrays_are_equal_bytes_and_pickles_are_refused(lake):
+    arrays = {"b": np.arange(6.0).reshape(2, 3), "a": np.array(["x", "é"])}
+    assert npz(arrays) == npz(dict(reversed(arrays.items())))
+    assert npz(arrays) != npz({**arrays, "b": arrays["b"] + 1e-12})
+    with pytest.raises(ValueError, match="allow_pickle"):
+        npz({"o": np.array([object()])})
+    file = lake.write_arrays("x", "vocabulary", {"words": np.ones((2, 3), np.float32)})
+    assert lake.read_arrays(file)["words"].tolist() == [[1, 1, 1], [1, 1, 1]]
+
+
+def test_what_has_no_manifest_does_not_exist(lake):
+    file = lake.write_arrays("runs/r/vocabulary", "vocabulary", {"words": np.ones((2, 3), np.float32)})
+    with pytest.raises(BadInput, match="run r has no vocabulary yet: run its stage learn_vocabulary first"):
+        lake.files("r", "vocabulary")
+    lake.write_manifest("r", "learn_vocabulary", {"vocabulary": [file]})
+    assert lake.files("r", "vocabulary") == [file]
+    lake.forget_manifest("r", "learn_vocabulary")
+    with pytest.raises(BadInput):
+        lake.files("r", "vocabulary")
+
+
+def test_a_manifest_must_name_what_its_stage_declares(lake):
+    with pytest.raises(ValueError, match="declared are"):
+        lake.write_manifest("r", "train", {"model": []})
+
+
+def test_every_dataset_of_rows_has_an_arrow_schema():
+    for name, dataset in DATASETS.items():
+        if dataset.kind == "rows":
+            assert arrow_schema(name).names == [column.name for column in dataset.columns]
+
+
+def test_a_failed_write_leaves_nothing_behind(lake, monkeypatch):
+    import os
+
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        lake.put("folder/file", b"data")
+    monkeypatch.undo()
+    assert not lake.exists("folder/file")
+    assert lake.names("folder") == []
