@@ -4,14 +4,32 @@ SHELL := bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# What checks the machine: the environment's own Python once there is one.
+FIRST = $(firstword $(wildcard $(BIN)/python) $(PYTHON))
 
-.PHONY: help setup lock
+.PHONY: help run up down serve checked setup lock
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 14
 
-setup: $(VENV)/ready  ## the virtual environment, from the hashed lock file
+run: setup  ## the whole chain once; IMAGES=folder of pictures, KNOBS='{"n_words": 200}'
+	@$(BIN)/python -m run.chain --images "$${IMAGES:-}" --knobs "$${KNOBS:-}"
 
-$(VENV)/ready: requirements.lock pyproject.toml
+up: setup  ## Airflow's and MLflow's pages on this machine
+	@$(BIN)/python -m run.services up
+
+down:  ## ends what `make up` started
+	@test ! -x $(BIN)/python || $(BIN)/python -m run.services down
+
+serve: setup  ## the champion behind an address: an image in, label and probabilities out
+	@$(BIN)/python -m serving
+
+checked:
+	@command -v $(FIRST) > /dev/null || { echo "Python 3.11 or 3.12 is needed, there is no $(FIRST): install python3.11-venv" >&2; exit 1; }
+	@$(FIRST) run/check.py
+
+setup: checked $(VENV)/ready  ## the virtual environment, from the hashed lock file
+
+$(VENV)/ready: requirements.lock pyproject.toml | checked
 	@$(PYTHON) -m venv $(VENV)
 	@sed -n '/^uv==/,/^[a-z].*==/p' requirements.lock | sed '$$d' > $(VENV)/uv.lock
 	@$(BIN)/pip install -q --disable-pip-version-check --no-deps --require-hashes -r $(VENV)/uv.lock

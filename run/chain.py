@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -137,9 +137,12 @@ def prepare(home: AirflowHome, deployment: Deployment, *, demo: bool) -> None:
     spark = prepared(deployment.state)
     first = not spark.archive.exists() or not home.migrated.exists()
     if first:
-        print("first run here: Airflow's database, Spark's class archive" + (" and the pictures are" if demo else " are") + " made", flush=True)
+        print(
+            "first run here: Airflow's database, Spark's class archive" + (" and the pictures are" if demo else " are") + " made",
+            flush=True,
+        )
     with ThreadPoolExecutor(3) as pool:
-        tasks = [pool.submit(home.migrate), pool.submit(rehearse, spark)]
+        tasks: list[Future[Any]] = [pool.submit(home.migrate), pool.submit(rehearse, spark)]
         if demo:
             tasks.append(pool.submit(_draw, deployment.landing))
         for task in tasks:
@@ -217,7 +220,9 @@ def _close(deployment: Deployment, run: str, code: int, log: Path, seconds: floa
         print(f"nothing new: {began['line']}")
         return 0
     if code:
-        bad = next(((stage, outcome) for stage, outcome in outcomes.items() if not outcome or outcome["status"] in ("bad_input", "fault")), None)
+        bad = next(
+            ((stage, outcome) for stage, outcome in outcomes.items() if not outcome or outcome["status"] in ("bad_input", "fault")), None
+        )
         line = f"{bad[0]} failed: {bad[1]['line'] if bad[1] else 'it left no outcome'}" if bad else "the run failed"
         print(f"{line}\nthe whole log: {log}", file=sys.stderr)
         return 2 if bad and bad[1] and bad[1]["status"] == "bad_input" else 1

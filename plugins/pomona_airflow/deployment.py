@@ -82,6 +82,11 @@ class Deployment:
         """The landing folder as a URI, as Airflow's assets want it."""
         return self.landing if "://" in self.landing else Path(self.landing).as_uri()
 
+    @property
+    def landing_is_empty(self) -> bool:
+        """Whether the landing folder has no file anywhere below; False for a URI, which only `ingest` lists."""
+        return "://" not in self.landing and not any(files for _, _, files in os.walk(self.landing))
+
 
 def dotenv(path: Path) -> dict[str, str]:
     """The `NAME=value` lines of a file, quotes taken off; empty when there is no such file."""

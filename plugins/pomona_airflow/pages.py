@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from html import escape
 from pathlib import Path
 
@@ -39,7 +38,7 @@ def _page(title: str, body: str) -> HTMLResponse:
 def start(user: GetUserDep) -> HTMLResponse:
     """What to do next: where the landing zone is, whether anything is in it, how folders become labels, the latest runs."""
     deployment = Deployment.from_environment()
-    return _page(f"Pomona: {deployment.name}", landing_text(deployment.landing) + _runs(deployment))
+    return _page(f"Pomona: {deployment.name}", landing_text(deployment.landing, empty=deployment.landing_is_empty) + _runs(deployment))
 
 
 @app.get("/runs/{run}")
@@ -77,13 +76,11 @@ def _report(key: str) -> str:
     return f"runs/{key}/report.html"
 
 
-def landing_text(landing: str) -> str:
+def landing_text(landing: str, *, empty: bool) -> str:
     """HTML that says where the pictures go, and whether there are any."""
-    state = (
-        "is where the pictures arrive."
-        if has_files(landing)
-        else "<b>is empty.</b> Put pictures there, then trigger the DAG <b>Retrain</b>."
-    )
+    state = "is where the pictures arrive."
+    if empty:
+        state = "<b>is empty.</b> Put pictures there, then trigger the DAG <b>Retrain</b>."
     return f"""<p>The landing zone <code>{escape(landing)}</code> {state}
 <p>The first folder below <code>Training</code> or <code>Test</code> is the label; without these two a part of the pictures
 is held back for the test.
@@ -92,11 +89,6 @@ is held back for the test.
 {escape(landing)}/Test/apple/three.jpg</pre>
 <p>Then: <a href='/dags/retrain' target=_top>Retrain</a>, <b>Trigger</b>; switch it on (it starts paused) for its schedule.
 No pictures at hand? <code>make run</code> draws some."""
-
-
-def has_files(landing: str) -> bool:
-    """Whether a folder of this machine has a file anywhere below; True for a URI, which only `ingest` lists."""
-    return "://" in landing or any(files for _, _, files in os.walk(Path(landing)))
 
 
 def _runs(deployment: Deployment) -> str:

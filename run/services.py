@@ -1,0 +1,278 @@
+"""`make up` and `make down`: Airflow's and MLflow's pages on 127.0.0.1, as one session of processes that ends as a whole."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import psutil
+from pomona_airflow import leash
+from pomona_airflow.deployment import BadSetting, Deployment
+from pomona_airflow.spark_home import NoJava, prepared, rehearse
+
+from run.airflow_home import BIN, AirflowHome
+
+HOST = "127.0.0.1"
+_WAIT_S = 180.0
+_PAUSE_S = 3.0
+
+
+@dataclass(frozen=True)
+class Services:
+    """The services of one name: their commands, their home and the file that remembers who runs them."""
+
+    deployment: Deployment
+    home: AirflowHome
+
+    @classmethod
+    def of(cls, deployment: Deployment) -> Services:
+        url = f"http://{HOST}:{deployment.airflow_port}"
+        home = AirflowHome.of(
+            deployment.state / "up" / deployment.name,
+            deployment,
+            api__host=HOST,
+            api__port=str(deployment.airflow_port),
+            api__base_url=url,
+            api__workers="1",
+            core__execution_api_server_url=f"{url}/execution/",
+            core__auth_manager="airflow.api_fastapi.auth.managers.simple.simple_auth_manager.SimpleAuthManager",
+            # Nobody but this machine's users reaches 127.0.0.1; a login would be one more thing to find.
+            core__simple_auth_manager_all_admins="True",
+            dag_processor__parsing_processes="1",
+            scheduler__scheduler_health_check_threshold="60",
+        )
+        return cls(deployment, home)
+
+    @property
+    def urls(self) -> dict[str, str]:
+        """Page by name; MLflow's own address when it runs somewhere else."""
+        mlflow = self.deployment.tracking if self._has_mlflow_server else f"http://{HOST}:{self.deployment.mlflow_port}"
+        return {"Airflow": f"http://{HOST}:{self.deployment.airflow_port}", "MLflow": mlflow}
+
+    @property
+    def _has_mlflow_server(self) -> bool:
+        return self.deployment.tracking.startswith(("http://", "https://"))
+
+    @property
+    def commands(self) -> dict[str, list[str]]:
+        airflow = str(BIN / "airflow")
+        commands = {name: [airflow, name] for name in ("api-server", "scheduler", "dag-processor", "triggerer")}
+        if not self._has_mlflow_server:
+            address = ["--host", HOST, "--port", str(self.deployment.mlflow_port), "--workers", "1"]
+            commands["mlflow"] = [str(BIN / "mlflow"), "server", "--backend-store-uri", self.deployment.tracking, *address]
+        return commands
+
+    @property
+    def ports(self) -> dict[str, int]:
+        """The ports that this machine has to have free, by the variable that sets each."""
+        ports = {"POMONA_AIRFLOW_PORT": self.deployment.airflow_port}
+        if not self._has_mlflow_server:
+            ports["POMONA_MLFLOW_PORT"] = self.deployment.mlflow_port
+        return ports
+
+    @property
+    def record(self) -> Path:
+        return self.home.folder / "services.json"
+
+    def holder(self) -> psutil.Process | None:
+        """The process that holds the services; None when they are down."""
+        if not self.record.exists():
+            return None
+        known = json.loads(self.record.read_text())
+        try:
+            process = psutil.Process(known["pid"])
+            # A process of a later time may have the same number.
+            return process if abs(process.create_time() - known["started"]) < 0.01 and process.status() != psutil.STATUS_ZOMBIE else None
+        except psutil.NoSuchProcess:
+            return None
+
+
+def up(services: Services) -> int:
+    """0 when everything answers; 1 with one line when a port is taken or something does not come up."""
+    if services.holder():
+        return _say(services, "already up")
+    taken = [line for variable, port in services.ports.items() if (line := taken_by(variable, port))]
+    if taken:
+        print("\n".join(taken), file=sys.stderr)
+        return 1
+    if "://" not in services.deployment.landing:
+        Path(services.deployment.landing).mkdir(parents=True, exist_ok=True)
+    print("preparing", flush=True)
+    services.home.migrate()
+    rehearse(prepared(services.deployment.state))
+    _start(services)
+    print(f"starting {', '.join(services.commands)}", flush=True)
+    deadline = time.monotonic() + _WAIT_S
+    while waiting := unready(services):
+        if time.monotonic() > deadline or not services.holder():
+            down(services, quiet=True)
+            print(f"{waiting} did not come up: see {services.home.folder / 'services'}", file=sys.stderr)
+            return 1
+        time.sleep(0.5)
+    return _say(services, "up")
+
+
+def _start(services: Services) -> None:
+    """Starts the holder in a session of its own, away from this terminal."""
+    logs = services.home.folder / "services"
+    logs.mkdir(exist_ok=True)
+    with (logs / "holder.log").open("w") as log:
+        command = [sys.executable, "-m", "run.services", "hold"]
+        holder = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, env={**os.environ, **_pomona(services)}
+        )
+    services.record.write_text(json.dumps({"pid": holder.pid, "started": psutil.Process(holder.pid).create_time()}))
+
+
+def _pomona(services: Services) -> dict[str, str]:
+    return {name: value for name, value in services.home.variables.items() if name.startswith("POMONA_")}
+
+
+def hold(services: Services) -> int:
+    """Keeps every service running until SIGTERM, then ends them; a service that ends is started again after a pause."""
+    environment = {**services.home.environment, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    running: dict[str, subprocess.Popen[bytes]] = {}
+    stopped = False
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        nonlocal stopped
+        stopped = True
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    while not stopped:
+        for name, command in services.commands.items():
+            if name in running and running[name].poll() is None:
+                continue
+            if name in running:
+                print(f"{name} ended with {running[name].returncode}: started again", flush=True)
+            with (services.home.folder / "services" / f"{name}.log").open("a") as log:
+                running[name] = subprocess.Popen(
+                    command, env=environment, cwd=services.home.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                )
+        time.sleep(_PAUSE_S)
+    leash.end(os.getsid(0), grace_s=10)
+    return 0
+
+
+def down(services: Services, *, quiet: bool = False) -> int:
+    """0 when nothing is left of the services, their tasks and their jobs."""
+    holder = services.holder()
+    if holder is None:
+        services.record.unlink(missing_ok=True)
+        if not quiet:
+            print(f"{services.deployment.name}: nothing was up")
+        return 0
+    below = [holder, *holder.children(recursive=True)]
+    holder.terminate()
+    _, alive = psutil.wait_procs(below, timeout=25)
+    # Tasks and their jobs have sessions of their own; their leashes end them when their parent is gone.
+    for process in alive:
+        process.kill()
+    _, alive = psutil.wait_procs(alive, timeout=5)
+    services.record.unlink(missing_ok=True)
+    if alive:
+        print(f"still there: {', '.join(str(process.pid) for process in alive)}", file=sys.stderr)
+        return 1
+    if not quiet:
+        print(f"{services.deployment.name}: down, {len(below)} processes ended")
+    return 0
+
+
+def taken_by(variable: str, port: int) -> str:
+    """One line when somebody listens on the port; empty when it is free."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return f"port {port} is taken by {_listener(port)}: set {variable} to another one"
+    return ""
+
+
+def _listener(port: int) -> str:
+    try:
+        found = [c.pid for c in psutil.net_connections("tcp") if c.laddr and c.laddr.port == port and c.status == psutil.CONN_LISTEN]
+        if found and found[0]:
+            process = psutil.Process(found[0])
+            return f"{process.name()} (process {process.pid})"
+    except (psutil.AccessDenied, psutil.NoSuchProcess):
+        pass
+    return "another program"
+
+
+def unready(services: Services) -> str:
+    """What does not answer yet, in words; empty when all do."""
+    airflow = services.urls["Airflow"]
+    health = _get(f"{airflow}/api/v2/monitor/health")
+    if health is None:
+        return "Airflow's page"
+    for name in ("scheduler", "dag_processor", "triggerer"):
+        if health.get(name, {}).get("status") != "healthy":
+            return f"Airflow's {name}"
+    if _get(f"{airflow}/api/v2/dags/retrain/details", _token(airflow)) is None:
+        return "the DAG retrain"
+    if "mlflow" in services.commands and _get(f"{services.urls['MLflow']}/version") is None:
+        return "MLflow's page"
+    return ""
+
+
+def _token(airflow: str) -> str:
+    answer = _get(f"{airflow}/auth/token")
+    return str(answer["access_token"]) if answer else ""
+
+
+def _get(url: str, token: str = "") -> dict[str, Any] | None:
+    """The JSON that the address answers, `{}` for another text; None when it does not answer with success."""
+    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"} if token else {})
+    try:
+        with urllib.request.urlopen(request, timeout=5) as answer:
+            text = answer.read()
+    except (urllib.error.URLError, OSError):
+        return None
+    try:
+        return dict(json.loads(text))
+    except ValueError:
+        return {}
+
+
+def _say(services: Services, state: str) -> int:
+    """Prints where everything is; 0."""
+    deployment = services.deployment
+    print(f"{deployment.name} is {state}; make down ends it")
+    print(f"  Airflow   {services.urls['Airflow']}   no login on this machine; the DAG retrain starts paused")
+    print(f"  MLflow    {services.urls['MLflow']}")
+    empty = f" is empty: {services.urls['Airflow']}/pomona/ says what to do" if deployment.landing_is_empty else ""
+    print(f"  pictures  {deployment.landing}{empty}")
+    return 0
+
+
+def main(words: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m run.services", description="Airflow's and MLflow's pages on this machine.")
+    parser.add_argument("what", choices=("up", "down", "hold"))
+    given = parser.parse_args(words)
+    try:
+        services = Services.of(Deployment.from_environment())
+        return {"up": up, "down": down, "hold": hold}[given.what](services)
+    except (BadSetting, NoJava, RuntimeError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return down(services) or 130
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,44 @@
+"""The short table at the end of `make run`, read off `summary.json` and the stages' outcomes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def table(summary: Mapping[str, Any], outcomes: Mapping[str, Mapping[str, Any]], place: str, total_s: float) -> str:
+    """The lines; `total_s` are the seconds from the first task's start to the end, Airflow's and Spark's own included."""
+    counts, scores, model, verdict = (summary[name] for name in ("counts", "scores", "model", "verdict"))
+    images = ", ".join(
+        f"{counts[name]:,} {word}" for name, word in (("in", "in"), ("kept", "kept"), ("rejected", "rejected"), ("ignored", "ignored"))
+    )
+    others = ", ".join(f"{counts[name]:,} {name}" for name in ("duplicate", "conflict", "unselected", "gone") if counts.get(name))
+    rows = [
+        ("images", images + (f" ({others})" if others else "")),
+        ("", f"{counts['train']:,} train, {counts['test']:,} test, {counts['labels']:,} labels, {counts['groups']:,} groups"),
+        *_scored("accuracy", scores),
+        *_scored("macro_f1", scores),
+        ("seconds", ", ".join(f"{stage} {outcome['seconds']:.1f}" for stage, outcome in outcomes.items())),
+        ("", f"{total_s:.1f} in all, Spark's and Airflow's own start included"),
+        ("model", f"{model['name']} version {model['version']}{', now champion' if model['champion'] else ''}"),
+        ("verdict", f"{verdict['decision']}: {verdict['reason']}"),
+        ("report", f"{place}/{summary['files']['report']}"),
+    ]
+    return "\n".join(["", *(f"  {name:<9} {text}" for name, text in rows)])
+
+
+def _scored(score: str, scores: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The official score with its interval, and beneath it the group-safe one where it differs in its images."""
+    rows = [(score.replace("_", "-").replace("macro-f1", "macro-F1"), _with_interval(scores["official"], score))]
+    safe = scores["group_safe"]
+    if safe.get("n_images") and safe["n_images"] != scores["official"]["n_images"]:
+        rows.append(("", f"{_with_interval(safe, score)} group-safe"))
+    return rows
+
+
+def _with_interval(scores: Mapping[str, Any], score: str) -> str:
+    low, high = scores[f"{score}_interval"]
+    counted = f"{scores['n_images']:,} images of {scores['n_groups']:,} groups"
+    if low is None or high is None:
+        return f"{scores[score]:.3f} (no interval: too few groups), {counted}"
+    return f"{scores[score]:.3f} (95 %: {low:.3f} to {high:.3f}), {counted}"
