@@ -7,6 +7,7 @@ from functools import cache
 
 import cv2
 import numpy as np
+import pyarrow as pa
 from pomona.knobs import KnobValue, resolve
 from pomona.vision.chain import Chain, Row, fit_chain
 from pomona.vision.describe import Describer, Extractor
@@ -32,6 +33,13 @@ def pictures(n_each: int, *, first_seed: int = 0) -> list[tuple[str, bytes]]:
 def knobs() -> dict[str, KnobValue]:
     """The resolved knobs of the small chain."""
     return resolve({"n_words": 24, "n_components": 8})
+
+
+def trained_on() -> pa.Table:
+    """Content and group of the pictures that the small chain is fitted on."""
+    drawn = pictures(10)
+    contents = [hashlib.sha256(data).hexdigest() for _, data in drawn]
+    return pa.table({"content": contents, "group": [f"{label} {index // 3}" for index, (label, _) in enumerate(drawn)]})
 
 
 @cache

@@ -9,19 +9,20 @@ import numpy as np
 import psutil
 import pyarrow.parquet as pq
 import pytest
-from drawn_model import chain, pictures
-from pomona import bundle
+from pomona import bundle, champion
 from pomona.champion import Answerer, ChampionFailed, answers, card, classes, reproduces_probes
 from pomona.vision.chain import Chain
+
+from tests.drawn_model import chain, pictures, trained_on
 
 IMAGES = [data for _, data in pictures(4, first_seed=300)]
 WRITE = """
 import sys
 from pathlib import Path
-from drawn_model import pictures
+from tests.drawn_model import pictures, trained_on
 from pomona import bundle
 from pomona.vision.chain import Chain
-bundle.write(Path(sys.argv[2]), chain=Chain.load(Path(sys.argv[1])), probes=[data for _, data in pictures(2)])
+bundle.write(Path(sys.argv[2]), chain=Chain.load(Path(sys.argv[1])), probes=[data for _, data in pictures(2)], trained_on=trained_on())
 """
 
 
@@ -29,7 +30,7 @@ bundle.write(Path(sys.argv[2]), chain=Chain.load(Path(sys.argv[1])), probes=[dat
 def today(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A version made with today's code."""
     folder = tmp_path_factory.mktemp("today") / "model"
-    bundle.write(folder, chain=chain(), probes=[data for _, data in pictures(40)])
+    bundle.write(folder, chain=chain(), probes=[data for _, data in pictures(40)], trained_on=trained_on())
     return folder
 
 
@@ -53,7 +54,7 @@ def other(tmp_path_factory: pytest.TempPathFactory) -> Path:
     np.savez(root / "weights/model.npz", **{**weights, "classes": np.array(["x", "y", "z"])})
     subprocess.run(
         [sys.executable, "-P", "-c", WRITE, str(root / "weights"), str(root / "model")],
-        env=os.environ | {"PYTHONPATH": f"{root / 'code'}:{Path(__file__).parent}", "MLFLOW_DISABLE_TELEMETRY": "true"},
+        env=os.environ | {"PYTHONPATH": f"{root / 'code'}:{Path(__file__).parents[1]}", "MLFLOW_DISABLE_TELEMETRY": "true"},
         check=True,
     )
     return root / "model"
@@ -147,6 +148,13 @@ def test_a_version_stores_at_most_32_probes_with_what_it_answered(today):
     probes = pq.read_table(today / "artifacts/probes.parquet").to_pylist()
     assert len(probes) == 32
     assert all(np.array_equal(probe["probabilities"], chain().answer(probe["image"])) for probe in probes[:3])
+
+
+def test_a_version_says_what_it_trained_on(copy):
+    assert champion.trained_on(copy) == frozenset(trained_on()["content"].to_pylist())
+    (copy / "artifacts/trained_on.parquet").unlink()
+    with pytest.raises(ChampionFailed, match="what it trained on cannot be read"):
+        champion.trained_on(copy)
 
 
 def test_a_folder_that_is_no_version_is_a_reason_in_words(tmp_path, copy):

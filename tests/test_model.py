@@ -10,10 +10,11 @@ import mlflow.pyfunc
 import numpy as np
 import pandas as pd
 import pytest
-from drawn_model import chain, pictures
 from mlflow.exceptions import MlflowException
 from pomona import bundle
 from pomona.vision.chain import Chain
+
+from tests.drawn_model import chain, pictures, trained_on
 
 IMAGES = [data for _, data in pictures(4, first_seed=100)]
 # Hides the editable install: what is left of `pomona` is what the model folder brings.
@@ -33,7 +34,7 @@ print(json.dumps([sorted(name for name in sys.modules if name.split(".")[0] in (
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("bundle") / "model"
-    bundle.write(folder, chain=chain(), probes=IMAGES, facts={"run": "r1"})
+    bundle.write(folder, chain=chain(), probes=IMAGES, trained_on=trained_on(), facts={"run": "r1"})
     return folder
 
 

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from drawn_model import chain, knobs, pictures
 from pomona import promotions, tracking
+
+from tests.drawn_model import chain, knobs, pictures, trained_on
 
 
 class FolderLedger:
@@ -35,7 +36,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> str:
     uri = f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db"
     for run in ("r1", "r2", "r3"):
         probes = [data for _, data in pictures(1)]
-        tracking.register(uri, "fruit", run, chain=chain(), probes=probes, params=knobs(), metrics={}, tags={})
+        tracking.register(uri, "fruit", run, chain=chain(), probes=probes, trained_on=trained_on(), params=knobs(), metrics={}, tags={})
     return uri
 
 

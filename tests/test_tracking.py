@@ -7,9 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from drawn_model import chain, knobs, pictures
 from pomona import tracking
 from pomona.champion import reproduces_probes
+
+from tests.drawn_model import chain, knobs, pictures, trained_on
 
 PROBES = [data for _, data in pictures(2, first_seed=200)]
 METRICS = {"accuracy": 0.75, "macro_f1": None, "nothing": float("nan")}
@@ -33,7 +34,7 @@ import os, shutil, signal, sys, traceback
 from pathlib import Path
 import cv2
 cv2.setNumThreads(1)
-from drawn_model import pictures
+from tests.drawn_model import pictures, trained_on
 from pomona import tracking
 from pomona.vision.chain import Chain
 import mlflow, mlflow.pyfunc
@@ -52,6 +53,7 @@ def killed_after(step):
     def deadly(self, *given, **named):
         if step.startswith("half"):
             shutil.rmtree(Path(given[1]) / "code")
+            (Path(given[1]) / "stale").touch()
         result = real(self, *given, **named)
         die()
     setattr(mlflow.MlflowClient, name, deadly)
@@ -62,8 +64,8 @@ def attempt(step, deadly):
         try:
             if deadly:
                 killed_after(step)
-            name = step.replace(" ", "-")
-            tracking.register(store, name, "r1", chain=chain, probes=probes, params={"seed": 0}, metrics={"accuracy": 0.5}, tags={})
+            given = {"chain": chain, "probes": probes, "trained_on": trained_on(), "params": {"seed": 0}, "metrics": {"accuracy": 0.5}}
+            tracking.register(store, step.replace(" ", "-"), "r1", tags={}, **given)
         except BaseException:
             traceback.print_exc()
             os._exit(1)
@@ -83,7 +85,9 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def register(store: str, name: str, run: str) -> tracking.Registered:
-    return tracking.register(store, name, run, chain=chain(), probes=PROBES, params=knobs(), metrics=METRICS, tags=TAGS)
+    return tracking.register(
+        store, name, run, chain=chain(), probes=PROBES, trained_on=trained_on(), params=knobs(), metrics=METRICS, tags=TAGS
+    )
 
 
 def test_registering_twice_gives_one_run_and_one_version(store):
@@ -113,7 +117,12 @@ def test_a_process_killed_at_any_step_leaves_one_complete_version_after_the_next
     chain().save(tmp_path / "weights")
     done = subprocess.run(
         [sys.executable, "-c", KILLER, store, str(tmp_path / "weights"), *STEPS],
-        env=os.environ | {"PYTHONPATH": str(Path(__file__).parent), "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+        env=os.environ
+        | {
+            "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]),
+            "OMP_NUM_THREADS": "1",
+            "OPENBLAS_NUM_THREADS": "1",
+        },
         capture_output=True,
         text=True,
         check=True,
@@ -132,7 +141,7 @@ def test_a_process_killed_at_any_step_leaves_one_complete_version_after_the_next
         assert [output.model_id for output in run.outputs.model_outputs] == [model.model_id], step
         assert [point.value for point in client.get_metric_history(run.info.run_id, "accuracy")] == [0.5], step
         folder = tracking.fetch(store, name, 1, tmp_path / name)
-        assert (folder / "code/pomona/vision/chain.py").is_file(), step
+        assert (folder / "code/pomona/vision/chain.py").is_file() and not (folder / "stale").exists(), step
     assert reproduces_probes(tmp_path / "half-of-log_model_artifacts/1") is None
 
 
@@ -158,7 +167,7 @@ def test_an_alias_that_points_to_nothing_is_a_broken_champion_and_not_none(store
     with sqlite3.connect(store.removeprefix("sqlite:///")) as database:
         database.execute("UPDATE registered_model_aliases SET version = 7 WHERE name = 'dangling'")
     champion = tracking.champion(store, "dangling")
-    assert (champion.version, champion.broken) == (7, "the alias champion points to version 7, which does not exist")
+    assert (champion.version, champion.broken) == (7, "version 7, which was made champion, does not exist")
 
 
 def test_a_version_whose_files_are_gone_cannot_be_fetched_and_says_so(store, tmp_path):
@@ -174,11 +183,9 @@ def test_a_version_whose_files_are_gone_cannot_be_fetched_and_says_so(store, tmp
 def test_files_lie_beside_the_database_and_not_where_the_process_stands(store, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     registered = register(store, "beside", "r1")
-    (tmp_path / "report.html").write_text("one")
-    tracking.attach(store, registered.mlflow_run, [tmp_path / "report.html"])
-    (tmp_path / "report.html").write_text("two")
-    tracking.attach(store, registered.mlflow_run, [tmp_path / "report.html"])
-    assert [entry.name for entry in tmp_path.iterdir()] == ["report.html"]
+    tracking.attach(store, registered.mlflow_run, {"report.html": "one"})
+    tracking.attach(store, registered.mlflow_run, {"report.html": "two"})
+    assert list(tmp_path.iterdir()) == []
     beside = Path(store.removeprefix("sqlite:///")).parent / "artifacts" / "beside"
     assert [file.read_text() for file in beside.rglob("report.html")] == ["two"]
 
