@@ -1,0 +1,120 @@
+"""What a running process tree uses: seconds of CPU and memory, sampled until it ends."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import psutil
+
+INTERVAL_S = 0.2
+_WORKER = "pyspark.daemon"
+MB = 1 << 20
+
+
+class Row(NamedTuple):
+    """One line of the table. `met` is None where there is no goal, or where it cannot be judged; `note` then says why."""
+
+    what: str
+    figure: str
+    goal: str = ""
+    met: bool | None = None
+    note: str = ""
+
+
+@dataclass
+class Usage:
+    """What the children of this process used inside a block.
+
+    seconds : wall time
+    cpu_s : user and system time of every process seen, as last seen; a process that lives less than `INTERVAL_S` may be missed
+    peak_bytes : the largest sum over the tree of PSS, in which memory that forked processes share counts once
+    worker_bytes : the largest resident memory that one Python worker of Spark ever had (VmHWM; shared memory counts in full)
+    jvm_bytes : the same for one JVM
+    """
+
+    seconds: float = 0.0
+    peak_bytes: int = 0
+    worker_bytes: int = 0
+    jvm_bytes: int = 0
+    _cpu: dict[tuple[int, float], float] = field(default_factory=dict)
+
+    @property
+    def cpu_s(self) -> float:
+        return sum(self._cpu.values())
+
+    def look(self, root: psutil.Process) -> None:
+        """Adds one sample of the tree below the root, the root left out."""
+        total = 0
+        for process in root.children(recursive=True):
+            try:
+                times = process.cpu_times()
+                self._cpu[process.pid, process.create_time()] = times.user + times.system
+                total += _kilobytes(process.pid, "smaps_rollup", "Pss:") << 10
+                self._largest(process)
+            except (psutil.Error, OSError):
+                continue  # it ended while it was looked at
+        self.peak_bytes = max(self.peak_bytes, total)
+
+    def _largest(self, process: psutil.Process) -> None:
+        high = _kilobytes(process.pid, "status", "VmHWM:") << 10
+        if process.name() == "java":
+            self.jvm_bytes = max(self.jvm_bytes, high)
+        elif _WORKER in process.cmdline():
+            self.worker_bytes = max(self.worker_bytes, high)
+
+
+def _kilobytes(pid: int, file: str, name: str) -> int:
+    for line in Path(f"/proc/{pid}/{file}").read_text().splitlines():
+        if line.startswith(name):
+            return int(line.split()[1])
+    return 0
+
+
+@contextmanager
+def used(interval_s: float = INTERVAL_S) -> Iterator[Usage]:
+    """The usage of the processes that the block starts; complete when the block is left."""
+    usage, stop = Usage(), threading.Event()
+    root = psutil.Process()
+
+    def sample() -> None:
+        while not stop.is_set():
+            usage.look(root)
+            stop.wait(interval_s)
+
+    thread = threading.Thread(target=sample, daemon=True)
+    started = time.monotonic()
+    thread.start()
+    try:
+        yield usage
+    finally:
+        usage.seconds = time.monotonic() - started
+        stop.set()
+        thread.join()
+
+
+def done(command: list[str], log: Path, **options: object) -> None:
+    """Runs the command to its end, its output in the log.
+
+    Raises
+    ------
+    RuntimeError
+        With the last line of the log, when its exit code is not 0.
+    """
+    with log.open("ab") as out:
+        code = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, check=False, **options).returncode  # type: ignore[call-overload]
+    if code:
+        lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+        raise RuntimeError(f"{Path(command[0]).name} ended with {code}: {lines[-1] if lines else 'no output'}")
+
+
+def load() -> float:
+    """Processes that wanted a core during the last minute."""
+    return os.getloadavg()[0]
