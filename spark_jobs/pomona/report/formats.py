@@ -15,8 +15,8 @@ def visible(text: object) -> str:
 
 
 def percent(share: float | None) -> str:
-    """A share as a percentage with one decimal: `93.4 %`; a dash for None."""
-    return "–" if share is None else f"{100 * share:.1f} %"
+    """A share as a percentage with one decimal and a space that does not break: `93.4 %`; a dash for None."""
+    return "–" if share is None else f"{100 * share:.1f}\u00a0%"
 
 
 def decimals(value: float | None) -> str:

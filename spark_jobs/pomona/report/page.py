@@ -16,7 +16,7 @@ from pomona.report.contents import Report
 _CELLS_WITH_TEXT = 16
 _SHOWN_MISTAKES = 60
 _SHOWN_LINES = 100
-_SHOWN_CONFUSIONS = 20
+_SHOWN_CONFUSIONS = 12
 
 
 class Cell(NamedTuple):

@@ -1,0 +1,220 @@
+"""The report: complete, escaped, without requests, and readable from a zip."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import subprocess
+import sys
+import zipfile
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pomona
+import pytest
+from pomona.judgement import scores
+from pomona.knobs import resolve
+from pomona.report import formats
+from pomona.report.contents import Listing, Mistake, Picture, Report, Score, Timing, samples_per_label
+from pomona.report.page import balance, headline, most_confused, render
+
+NASTY = "<script>alert(1)</script>"
+PIXEL = b"\x89PNG\r\n\x1a\n-pixel"
+COUNTS = {
+    "listed": 112, "ignored": 2, "in": 110, "rejected": 3, "duplicate": 4, "leaked": 1, "conflict": 2, "unselected": 1,
+    "kept": 100, "train": 80, "test": 20, "groups": 9, "gone": 5,
+}  # fmt: skip
+
+
+def report(classes: tuple[str, ...] = ("apple", NASTY), **changes: object) -> Report:
+    """A whole report over the classes; each class's first test image is taken for the next class."""
+    labels = [name for name in classes for _ in range(3)]
+    predictions = [classes[(i + 1) % len(classes)] if j == 0 else name for i, name in enumerate(classes) for j in range(3)]
+    given = Report(
+        name="orchard",
+        run="run-1",
+        ended="2024-05-01 10:00:00 UTC",
+        version=7,
+        decision="promote",
+        reason="the first model",
+        champion=None,
+        alias_moved=True,
+        counts=COUNTS,
+        images_per_label={name: {"train": 4, "test": 3} for name in classes},
+        scores=[
+            Score("official split", 0.934, (0.9, 0.97), 0.921, (0.88, 0.96), 20, 5),
+            Score("group-safe", None, (None, None), None, (None, None), 0, 0, "every test image's group is in train too"),
+        ],
+        official=scores(labels, predictions, classes),
+        timings=[Timing("describe", 3725.4, 100), Timing("register", 0.6)],
+        knobs=resolve({"n_words": 77}),
+        hashes={"vocabulary": "ab" * 32},
+        samples={name: [PIXEL] for name in classes},
+        keypoints=[Picture(PIXEL, f"{NASTY}: 7 keypoints")],
+        words=[Picture(PIXEL, "word 5")],
+        mistakes=[Mistake(PIXEL, "Test/'q\" 🍏\n/1.jpg", NASTY, "apple", 0.81)],
+        n_mistakes=1,
+        notices={"Rejected": Listing([(f"Training/\"x' {NASTY}/{i}.jpg", "cut off") for i in range(150)], 791), "Ignored": Listing()},
+    )
+    return dataclasses.replace(given, **changes)  # type: ignore[arg-type]
+
+
+class Page(HTMLParser):
+    """All tags with their attributes, and all text."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.text = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in ("meta", "img", "br"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+@pytest.mark.parametrize("n_classes", [2, 16, 17, 100])
+def test_labels_and_names_are_escaped_everywhere(n_classes: int) -> None:
+    classes = (NASTY, '" onload="alert(1)', "it's", "🍏\u202egpj", *(f"c{i}" for i in range(n_classes)))[: max(n_classes, 4)]
+    html = render(report(classes, name=NASTY, run=NASTY, reason=NASTY, warnings=[NASTY], links={NASTY: NASTY}, vocabulary={NASTY: NASTY}))
+    page = Page(html)
+    assert "script" not in {tag for tag, _ in page.tags}
+    assert not [name for _, attributes in page.tags for name in attributes if name.startswith("on")]
+    assert NASTY not in html
+    assert "alert(1)" in page.text
+    assert "\u202e" not in html
+    assert "\\u202egpj" in html
+    assert page.open == []
+
+
+def test_a_newline_in_a_file_name_is_shown() -> None:
+    assert "Test/'q\" 🍏\\n/1.jpg" in Page(render(report())).text
+
+
+def test_the_page_asks_nothing_of_the_network() -> None:
+    html = render(report())
+    page = Page(html)
+    addresses = [
+        value or "" for _, attributes in page.tags for name, value in attributes.items() if name in ("src", "href", "srcset", "action")
+    ]
+    assert addresses
+    assert all(address.startswith(("data:image/", "#")) for address in addresses)
+    assert not {tag for tag, _ in page.tags} & {"link", "script", "iframe", "object", "embed", "base"}
+    assert not re.search(r"https?://|//[a-z]|@import|url\(", re.sub(r'"data:[^"]*"', "", html))
+    policy = next(attributes["content"] for tag, attributes in page.tags if attributes.get("http-equiv") == "Content-Security-Policy")
+    assert policy == "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+
+
+def test_anchors_of_the_navigation_exist() -> None:
+    page = Page(render(report()))
+    ids = {attributes["id"] for _, attributes in page.tags if "id" in attributes}
+    assert {attributes["href"] for tag, attributes in page.tags if tag == "a"} == {f"#{name}" for name in ids}
+
+
+def test_scores_show_their_interval_and_both_counts_or_why_there_are_none() -> None:
+    text = " ".join(Page(render(report())).text.split())
+    assert "official split 93.4 %90.0 % to 97.0 % 0.9210.880 to 0.960 205" in text
+    assert "group-safeevery test image's group is in train too" in text
+
+
+def test_timings_are_one_row_an_operation_and_a_total() -> None:
+    text = " ".join(Page(render(report())).text.split())
+    assert "describe01:02:053,725.401000.03" in text
+    assert "register00:00:010.60––" in text
+    assert "total01:02:063,726.00" in text
+
+
+def test_a_long_list_is_cut_and_says_how_many_more() -> None:
+    page = Page(render(report()))
+    assert page.text.count("cut off") == 100
+    assert "and 691 more" in page.text
+    assert "Ignored: none." in page.text
+
+
+def test_knobs_that_differ_from_the_default_are_marked() -> None:
+    html = render(report())
+    assert re.findall(r'<code>(\w+)</code></th><td class="name changed">([^<]*)<', html) == [("n_words", "77")]
+
+
+def test_counts_that_do_not_add_up_are_told() -> None:
+    assert balance(COUNTS) == ""
+    wrong = COUNTS | {"rejected": 2}
+    assert balance(wrong) == "in is 110, but kept + rejected + duplicate + conflict + unselected is 109"
+    assert "The counts do not add up" in Page(render(report(counts=wrong))).text
+    assert "The counts do not add up" not in Page(render(report())).text
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, "Promoted: version 7 is the champion now"),
+        ({"alias_moved": False}, "Fit for promotion, but version 7 did not become the champion"),
+        ({"alias_moved": False, "decision": "keep", "champion": 6}, "Kept back: version 6 stays the champion"),
+        ({"alias_moved": False, "decision": "keep", "version": None}, "Kept back: this model was not promoted, and there is no champion"),
+    ],
+)
+def test_the_verdict_is_told_in_words(changes: dict[str, object], words: str) -> None:
+    assert headline(report(**changes)) == words
+    assert words in render(report(**changes))
+
+
+def test_a_run_without_test_images_has_a_report() -> None:
+    nothing = scores([], [], ["apple", "pear"])
+    counts = COUNTS | {"train": 100, "test": 0}
+    for official in (nothing, None):
+        text = Page(render(report(official=official, counts=counts, mistakes=[], n_mistakes=0, scores=[], keypoints=[], words=[]))).text
+        assert "There are no test images, so there is nothing to confuse." in text
+        assert "no score" in text
+
+
+@pytest.mark.parametrize("n_classes", [2, 16, 17, 100])
+def test_the_confusion_shows_counts_and_row_percent(n_classes: int) -> None:
+    classes = tuple(f"c{i:03d}" for i in range(n_classes))
+    html = render(report(classes))
+    assert html.count("<b>2</b><small>67 %</small>") == n_classes
+    assert html.count("<b>1</b><small>33 %</small>") == n_classes
+    assert ("<svg" in html) == (n_classes > 16)
+    assert len(html) < 1_000_000
+
+
+def test_the_commonest_confusion_comes_first() -> None:
+    found = most_confused(scores(["a"] * 4 + ["b"] * 3, ["b", "b", "a", "a", "b", "b", "a"], ["a", "b"]))
+    assert [(pair.label, pair.prediction, pair.n_images, round(pair.percent)) for pair in found] == [("a", "b", 2, 50), ("b", "a", 1, 33)]
+
+
+def test_the_page_renders_from_a_zip(tmp_path: Path) -> None:
+    package = Path(pomona.__file__).parent
+    archive = tmp_path / "code.zip"
+    with zipfile.ZipFile(archive, "w") as target:
+        for path in package.rglob("*"):
+            if path.suffix in (".py", ".html"):
+                target.write(path, path.relative_to(package.parent))
+    program = (
+        f"import sys; sys.path.insert(0, {str(archive)!r})\n"
+        "import pomona.report.page as page\n"
+        "print(page.__file__, len(page._source('page.html')), len(page._source('style.html')))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert "code.zip" in done.stdout
+
+
+def test_numbers_are_printed_for_people() -> None:
+    assert [formats.clock(seconds) for seconds in (0, 59.6, 3725, 360_000)] == ["00:00:00", "00:01:00", "01:02:05", "100:00:00"]
+    assert [formats.rate(*given) for given in ((1000, 2.0), (3, 2.0), (1, 40.0), (None, 1.0), (5, 0.0))] == ["500", "1.5", "0.03", "–", "–"]
+    assert formats.visible("a\x00b\u202ec\udcffd 🍏é") == "a\\x00b\\u202ec\\udcffd 🍏é"
+    assert [formats.short(value) for value in (True, 0.1, 3, "", "sift")] == ["true", "0.1", "3", "(empty)", "sift"]
+
+
+def test_thumbnails_are_fewer_when_labels_are_many() -> None:
+    assert [samples_per_label(n) for n in (0, 2, 40, 100, 1000)] == [8, 8, 6, 2, 2]
