@@ -66,7 +66,11 @@ def create_app(champion: Champion, *, max_mb: float = MAX_MB) -> FastAPI:
             serving = {"version": loaded.version, "run": loaded.run}
         except NoChampion:
             serving = {"version": None, "run": None}
-        return {"name": champion.name, **serving, "champion": await run_in_threadpool(champion.current)}
+        try:
+            current = await run_in_threadpool(champion.current)
+        except NoChampion:
+            current = None
+        return {"name": champion.name, **serving, "champion": current}
 
     return app
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import tempfile
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+log = logging.getLogger("uvicorn.error")
 ALIAS = "champion"
 RETRY_S = 5.0
 
@@ -85,15 +87,26 @@ class Champion:
         return Answer(str(row["label"]), float(row["probability"]), dict(row["probabilities"])), loaded.version
 
     def current(self) -> int | None:
-        """The version that the alias points to at this moment, which may be younger than the loaded one."""
-        from mlflow.exceptions import MlflowException
+        """The version that the alias points to at this moment, which may be younger than the loaded one; None without an alias.
 
+        Raises
+        ------
+        NoChampion
+            When MLflow cannot be asked.
+        """
         if not self._has_store():
             return None
+        from mlflow.exceptions import MlflowException
+
         try:
-            return int(_client(self._tracking).get_registered_model(self.name).aliases[ALIAS])
-        except (MlflowException, KeyError):
-            return None
+            found = _client(self._tracking).get_registered_model(self.name).aliases.get(ALIAS)
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                return None
+            # The reason stays in the log: it may hold the address, and the address a password.
+            log.warning("MLflow cannot be asked", exc_info=error)
+            raise NoChampion("MLflow cannot be asked for the champion: the service's log says why") from None
+        return None if found is None else int(found)
 
     def _has_store(self) -> bool:
         """False where asking would make MLflow create an empty database."""
@@ -105,24 +118,36 @@ class Champion:
         number = self.current()
         if number is None:
             raise NoChampion(f"{self.name} has no champion yet: `make run` trains a first model and makes it the champion")
-        from mlflow.exceptions import MlflowException
         from mlflow.pyfunc import load_model
 
-        folder = tempfile.TemporaryDirectory(prefix="pomona-serving-")
+        folder, path = tempfile.TemporaryDirectory(prefix="pomona-serving-"), list(sys.path)
         try:
             run = _client(self._tracking).get_model_version(self.name, str(number)).tags.get("pomona.run", "")
             model = load_model(f"models:/{self.name}/{number}", dst_path=folder.name)
-        except (MlflowException, OSError, ImportError) as error:
+        except Exception as error:
+            # The version's own code runs here and may raise anything.
             folder.cleanup()
-            line = str(error).splitlines()[0]
-            raise NoChampion(f"version {number} of {self.name} cannot be loaded ({line}): move the alias {ALIAS} in MLflow") from error
+            _forget_code(path)
+            log.warning("version %d of %s cannot be loaded", number, self.name, exc_info=error)
+            line = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise NoChampion(f"version {number} of {self.name} cannot be loaded ({line}): move the alias {ALIAS} in MLflow") from None
         return _Loaded(number, run, model, folder)
+
+
+def _forget_code(path: list[str]) -> None:
+    """Takes out what a version that failed has imported, or the next one would run its code."""
+    sys.path[:] = path
+    for name in [name for name in sys.modules if name.split(".")[0] == "pomona"]:
+        del sys.modules[name]
 
 
 def _client(tracking: str) -> Any:
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    # A server that does not answer is asked again by the next request; MLflow's own seven attempts would hold this one for minutes.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
     import mlflow
 
     mlflow.set_tracking_uri(tracking)

@@ -15,6 +15,7 @@ import httpx
 import pytest
 from pomona import bundle, tracking
 
+from serving.champion import Champion, NoChampion
 from tests.drawn_model import chain, knobs, pictures, trained_on
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -59,6 +60,18 @@ def running(command: list[str], *, port: int, ready: str, log: Path, **environme
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGTERM)
         process.wait(timeout=30)
+
+
+def eventually(client: httpx.Client, beginning: str) -> str:
+    """What /health says as soon as it begins so; the service looks for a champion every few seconds."""
+    deadline = time.monotonic() + 60
+    while True:
+        answer = client.get("/health").json()
+        text = str(answer.get("detail", answer))
+        if text.startswith(beginning):
+            return text
+        assert time.monotonic() < deadline, text
+        time.sleep(0.5)
 
 
 @contextmanager
@@ -123,11 +136,15 @@ def test_without_a_champion_the_service_says_what_to_do_and_answers_once_there_i
         assert refused.json()["detail"] == "late has no champion yet: `make run` trains a first model and makes it the champion"
         assert client.get("/health").status_code == 503 and client.get("/version").json()["version"] is None
         assert not (tmp_path / "mlflow.db").exists()
-        tracking.register(empty, "late", "r1", chain=chain(), probes=IMAGES, trained_on=trained_on(), params={}, metrics={}, tags={})
+        for run in ("r1", "r2"):
+            tracking.register(empty, "late", run, chain=chain(), probes=IMAGES, trained_on=trained_on(), params={}, metrics={}, tags={})
+            if run == "r1":
+                (weights,) = (tmp_path / "artifacts").rglob("encoder.npz")
+                weights.write_bytes(b"")
         tracking.connect(empty).set_registered_model_alias("late", "champion", "1")
-        deadline = time.monotonic() + 60
-        while client.get("/health").status_code != 200 and time.monotonic() < deadline:
-            time.sleep(0.5)
+        assert eventually(client, "version 1 of late cannot be loaded").endswith("move the alias champion in MLflow")
+        tracking.connect(empty).set_registered_model_alias("late", "champion", "2")
+        assert eventually(client, "{'status': 'ok', 'version': 2}")
         assert client.post("/predict", content=IMAGES[0]).json()["label"] == "lemon"
 
 
@@ -140,6 +157,12 @@ def test_the_service_runs_the_code_of_the_version_and_not_todays(tmp_path):
     with service(changed, "changed", tmp_path / "service.log") as client:
         answer = client.post("/predict", content=IMAGES[0]).json()
     assert sum(answer["probabilities"].values()) == pytest.approx(0.5)
+
+
+def test_an_mlflow_that_does_not_answer_is_not_taken_for_a_missing_champion():
+    silent = Champion(name="drawn", tracking=f"http://127.0.0.1:{free_port()}")
+    with pytest.raises(NoChampion, match="MLflow cannot be asked for the champion: the service's log says why"):
+        silent.current()
 
 
 @pytest.mark.heavy
