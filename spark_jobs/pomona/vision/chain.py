@@ -116,7 +116,7 @@ def fit_chain(rows: Iterable[Row], knobs: Mapping[str, Any]) -> Chain:
         seed=int(knobs["seed"]),
     ).words
     vectors = np.array([vector(row.description, words, preparation, encoding) for row in ordered])
-    mean, components = fit_projection(Moments.of(vectors), encoding.components_for(n_words))
+    mean, components = fit_projection(Moments.of(vectors, step=encoding.step), encoding.components_for(n_words))
     features = np.array([project(each, mean, components) for each in vectors])
     classifier = fit(features, [row.label for row in ordered], [row.group for row in ordered], knobs=knobs)
     return Chain(knobs, words, mean, components, classifier)

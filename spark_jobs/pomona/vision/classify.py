@@ -48,17 +48,20 @@ class OneClass(ValueError):
 
 
 def weights_of(labels: Sequence[str], groups: Sequence[str], balance: str) -> NDArray[np.float64]:
-    """The weight of each training image, (n,) float64, 1 on average.
+    """The weight of each training image, (n,) float64.
 
-    `none`: every image the same. `class`: every class the same in sum. `group`: within a class every group the same in sum, then every
-    class the same. A group is known by its label and its name.
+    `none`: 1 for every image. `class`: every class the same in sum, 1 on average. `group`: within a class every group the same in sum,
+    then every class the same, and all together the number of groups: a group counts as one observation, however many frames its video
+    has, so that `regularisation` means the same for videos and for single pictures. A group is known by its label and its name.
     """
     weights = np.ones(len(labels))
+    total = len(labels)
     if balance == "group":
-        weights = _evened(weights, list(zip(labels, groups, strict=True)))
+        keys = list(zip(labels, groups, strict=True))
+        weights, total = _evened(weights, keys), len(set(keys))
     if balance != "none":
         weights = _evened(weights, list(labels))
-    return np.asarray(weights * (len(weights) / weights.sum()))
+    return np.asarray(weights * (total / weights.sum()))
 
 
 def fit(features: NDArray[np.float64], labels: Sequence[str], groups: Sequence[str], *, knobs: Mapping[str, Any]) -> Classifier:
