@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pomona.vision import decode
 
 HISTOGRAM_BINS = (8, 4, 4)
-"""Of hue, saturation and value. Finer ones tell varieties apart that were seen and lose on those that were not: 16 bins of hue cost two points."""
+"""Of hue, saturation and value. Finer hues fit the varieties seen and lose on those that were not: 16 cost two points."""
 
 N_BINS = HISTOGRAM_BINS[0] * HISTOGRAM_BINS[1] * HISTOGRAM_BINS[2]
 _LOCAL_BYTES = {"sift": 128, "orb": 32}

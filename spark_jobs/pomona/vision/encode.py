@@ -56,7 +56,7 @@ class Moments:
     outer: NDArray[np.float64]
 
     @classmethod
-    def of(cls, vectors: NDArray[np.float64], *, step: float) -> Moments:
+    def of(cls, vectors: NDArray[np.float64], *, step: float = 2.0**-13) -> Moments:
         """The moments of (n, n_features) vectors, rounded to whole steps; n may be 0. `step` is `Encoding.step`.
 
         On that grid every product and sum is exact, as long as sums of squares stay below 2⁵³ steps²: no order of adding, no number of
