@@ -10,7 +10,6 @@ import threading
 import time
 
 import pytest
-
 from pomona import lease
 from pomona.lake import Lake
 

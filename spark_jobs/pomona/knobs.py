@@ -107,7 +107,7 @@ def _check_pattern(pattern: str) -> None:
         raise BadKnob(f"group_pattern={pattern!r} has no part named (?P<group>…)")
 
 
-_PATTERN = r"^(?:(?P<group>[A-Za-z]+\d*)_)?\d+_\d+\.\w+$"
+_PATTERN = r"^(?:(?P<group>r\d*)_)?\d+_100\.\w+$"
 
 KNOBS: Mapping[str, Knob] = {
     knob.name: knob

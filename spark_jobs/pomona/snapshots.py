@@ -55,22 +55,23 @@ def save(lake: Lake, snapshot: Snapshot) -> Snapshot | None:
     return Snapshot(number, snapshot.placements, snapshot.rejects) if lake.append("snapshots", number, entry) else None
 
 
-def locate(listed: Sequence[Listed], *, group_pattern: str) -> tuple[list[Listed], dict[str, Placement], int]:
-    """The files that may be pictures, where each belongs by its path, and how many others are ignored.
+def locate(listed: Sequence[Listed], *, group_pattern: str) -> tuple[list[Listed], dict[str, Placement], list[str]]:
+    """The files that may be pictures, where each belongs by its path, and the paths of the ignored others.
 
     A file without a place comes back with that as its fault, so that nobody reads it.
     """
     splits = split_folders(file.path for file in listed)
-    files, places = [], {}
+    files, places, ignored = [], {}, []
     for file in listed:
         if is_ignored(file.path):
+            ignored.append(file.path)
             continue
         try:
             places[file.path] = place(file.path, group_pattern=group_pattern, splits=splits)
             files.append(file)
         except Misplaced as reason:
             files.append(replace(file, fault=file.fault or str(reason)))
-    return files, places, len(listed) - len(files)
+    return files, places, ignored
 
 
 def pending(last: Snapshot, listed: Sequence[Listed]) -> pd.DataFrame:

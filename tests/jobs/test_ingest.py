@@ -7,10 +7,10 @@ import shutil
 from collections import Counter
 
 import pytest
-
 from pomona import snapshots
 from pomona.landing import Landing
 from pomona.outcome import BadInput
+
 from tests import strange_pictures
 
 
@@ -55,7 +55,7 @@ def test_nothing_is_read_twice_and_one_image_more_is_one_image_read(runs, landin
     assert runs.stage("a", "ingest").counts["new"] == 60
     assert runs.stage("b", "ingest").counts["new"] == 0
     shutil.copy(next(landing.glob("Test/*/*.jpg")), landing / "Training" / "new.jpg")
-    os.rename(landing / "Training" / "new.jpg", next(landing.glob("Training/*")) / "r7_1_100.jpg")
+    (landing / "Training" / "new.jpg").rename(next(landing.glob("Training/*/")) / "r7_1_100.jpg")
     again = runs.stage("c", "ingest")
     assert again.counts["new"] == 1
     adds_up(again.counts)
@@ -65,7 +65,7 @@ def test_a_relabelled_file_is_a_new_placement_of_the_same_content(runs, landing)
     runs.stage("a", "ingest")
     first, second = sorted(landing.glob("Training/*"))[:2]
     moved = next(iter(sorted(first.iterdir())))
-    os.rename(moved, second / "r0_77_100.jpg")
+    moved.rename(second / "r0_77_100.jpg")
     result = runs.stage("b", "ingest")
     assert (result.counts["kept"], result.counts["gone"], result.counts["new"]) == (60, 1, 1)
     roster = runs.work("b", "ingest").table("roster").to_pandas()

@@ -50,17 +50,21 @@ def vectors(words: np.ndarray, preparation: Preparation, encoding: Encoding) -> 
     return transform
 
 
-def sums(batches: Batches) -> Iterator[pa.RecordBatch]:
-    """One row for the partition: its count, total and outer product. They are exact, so no order of adding changes them."""
-    import pyarrow as pa
+def sums(step: float) -> Transform:
+    """A transform of vectors into one row for the partition: count, total and outer product, which are exact in any order."""
 
-    moments: Moments | None = None
-    for batch in batches:
-        if batch.num_rows:
-            block = Moments.of(_matrix(batch))
-            moments = block if moments is None else moments + block
-    if moments is not None:
-        yield pa.RecordBatch.from_pylist([{"count": moments.count, "total": moments.total.tobytes(), "outer": moments.outer.tobytes()}])
+    def transform(batches: Batches) -> Iterator[pa.RecordBatch]:
+        import pyarrow as pa
+
+        moments: Moments | None = None
+        for batch in batches:
+            if batch.num_rows:
+                block = Moments.of(_matrix(batch), step=step)
+                moments = block if moments is None else moments + block
+        if moments is not None:
+            yield pa.RecordBatch.from_pylist([{"count": moments.count, "total": moments.total.tobytes(), "outer": moments.outer.tobytes()}])
+
+    return transform
 
 
 def projected(mean: np.ndarray, components: np.ndarray, lake: Lake, folder: str) -> Transform:
@@ -110,7 +114,7 @@ def run(work: Work) -> Result:
     rows = work.parts(paths, wanted, largest_row=largest).drop("part")
     encoded = rows.mapInArrow(in_worker(vectors(words, preparation, encoding)), _VECTORS).persist(StorageLevel.DISK_ONLY)
     try:
-        moments = _moments(encoded)
+        moments = _moments(encoded, encoding.step)
         mean, components = fit_projection(moments, encoding.components_for(len(words)))
         transform = in_worker(projected(mean, components, work.lake, work.folder("features")))
         files = [File(**row.asDict()) for row in encoded.mapInArrow(transform, _FILES).collect()]
@@ -137,10 +141,10 @@ def _wanted(work: Work) -> tuple[list[str], pa.Table, int]:
     return paths, wanted, largest
 
 
-def _moments(encoded: Any) -> Moments:
+def _moments(encoded: Any, step: float) -> Moments:
     total: Moments | None = None
     for row in (
-        encoded.where("split = 'train'").select("vector").mapInArrow(sums, "count long, total binary, outer binary").toLocalIterator()
+        encoded.where("split = 'train'").select("vector").mapInArrow(sums(step), "count long, total binary, outer binary").toLocalIterator()
     ):
         n = len(row.total) // 8
         block = Moments(row["count"], np.frombuffer(row.total), np.frombuffer(row.outer).reshape(n, n))

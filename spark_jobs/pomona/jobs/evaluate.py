@@ -180,13 +180,14 @@ def _asked(work: Work, fair: pd.DataFrame, folder: Path) -> tuple[pd.DataFrame, 
     LOG.info("evaluate: asking the champion about %s test images that it did not train on", f"{len(fair):,}")
     roster = work.table("roster", ["content", "part"])
     wanted = roster.filter(pc.is_in(roster["content"], pa.array(fair["content"], pa.string())))
-    work.spark.sparkContext.addFile(str(folder), recursive=True)
-    name = folder.name
+    # Under the scratch folder's name, which no other model of this session has.
+    work.spark.sparkContext.addFile(str(folder.parent), recursive=True)
+    scratch, version = folder.parent.name, folder.name
 
     def locate() -> Path:
         from pyspark import SparkFiles
 
-        return Path(SparkFiles.get(name))
+        return Path(SparkFiles.get(scratch)) / version
 
     frame = work.images(wanted).mapInArrow(in_worker(answered(locate)), _ANSWERS)
     answers = frame.toPandas()

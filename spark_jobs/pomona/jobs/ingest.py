@@ -105,11 +105,11 @@ def run(work: Work) -> Result:
     from pomona import snapshots
 
     landing, knobs = Landing(work.order.place.landing), work.knobs
-    listed, places, n_ignored = snapshots.locate(landing.files(), group_pattern=knobs["group_pattern"])
+    listed, places, ignored = snapshots.locate(landing.files(), group_pattern=knobs["group_pattern"])
     taken: pd.DataFrame | None = None
     while True:
         last = snapshots.latest(work.lake)
-        _stop_if_empty(landing, last, n_listed=len(listed), n_ignored=n_ignored)
+        _stop_if_empty(landing, last, n_listed=len(listed), n_ignored=len(ignored))
         new = snapshots.pending(last, listed)
         if taken is None:
             taken = _take_in(work, landing, new)
@@ -120,7 +120,7 @@ def run(work: Work) -> Result:
         if snapshot is not None:
             break
         LOG.info("ingest: another writer took snapshot %d, reading again", last.number + 1)
-    return _result(work, snapshot, n_ignored=n_ignored, n_new=len(new), n_taken=int(taken["content"].notna().sum()))
+    return _result(work, snapshot, ignored=ignored, n_new=len(new), n_taken=int(taken["content"].notna().sum()))
 
 
 def _take_in(work: Work, landing: Landing, new: pd.DataFrame) -> pd.DataFrame:
@@ -180,7 +180,7 @@ def _some(names: list[str]) -> str:
     return f"{shown} and {len(names) - 5:,} more" if len(names) > 5 else shown
 
 
-def _result(work: Work, snapshot: Snapshot, *, n_ignored: int, n_new: int, n_taken: int) -> Result:
+def _result(work: Work, snapshot: Snapshot, *, ignored: list[str], n_new: int, n_taken: int) -> Result:
     from pomona import snapshots
     from pomona.leakage import UnknownLabel, images_per_label, select
 
@@ -192,8 +192,8 @@ def _result(work: Work, snapshot: Snapshot, *, n_ignored: int, n_new: int, n_tak
     per_label = images_per_label(selection.roster)
     counts = dict(selection.counts)
     counts["in"] = counts.pop("present") + len(snapshot.rejects)
-    counts |= {"rejected": len(snapshot.rejects), "ignored": n_ignored, "new": n_new}
-    counts["listed"] = counts["in"] + n_ignored
+    counts |= {"rejected": len(snapshot.rejects), "ignored": len(ignored), "new": n_new}
+    counts["listed"] = counts["in"] + len(ignored)
     _stop_if_untrainable(per_label, counts, work.order.place.landing)
 
     for dataset in ("placements", "rejects", "roster"):
@@ -216,6 +216,7 @@ def _result(work: Work, snapshot: Snapshot, *, n_ignored: int, n_new: int, n_tak
         "state": state,
         "images_per_label": per_label,
         "largest_bytes": int(snapshot.present["size"].max()),
+        "ignored": ignored[:_SHOWN],
         **_listed_troubles(selection, snapshot),
     }
     left_out = ", ".join(f"{counts[name]:,} {name}" for name in ("rejected", "duplicate", "conflict", "unselected") if counts[name])
@@ -261,6 +262,7 @@ def _listed_troubles(selection: Selection, snapshot: Snapshot) -> dict[str, Any]
         "rejects": [list(row) for row in zip(rejects["path"], rejects["reason"], strict=True)],
         "leaked": [[leak.test_path, list(leak.train_paths)] for leak in selection.leaked[:_SHOWN]],
         "conflicts": [[list(pair) for pair in conflict.paths] for conflict in selection.conflicts[:_SHOWN]],
+        "n_conflicts": len(selection.conflicts),
         "shared_groups": selection.shared_groups,
         "linked_groups": [list(pair) for pair in selection.linked_groups],
         "gone": sorted(gone["path"])[:_SHOWN],

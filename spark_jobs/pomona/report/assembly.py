@@ -143,6 +143,7 @@ def notices(facts: Facts) -> dict[str, Listing]:
         "Test groups that share pictures with a training group": Listing(
             [(test, f"with {train}") for test, train in notes["linked_groups"]], len(notes["linked_groups"])
         ),
+        "Ignored files": Listing([(path, "") for path in notes["ignored"]], counts["ignored"]),
         "Gone from the landing zone": Listing([(path, "") for path in notes["gone"]], counts["gone"]),
         "Without a keypoint": Listing([(content, "") for content in bare], facts.manifests["describe"]["counts"]["without_keypoints"]),
     }

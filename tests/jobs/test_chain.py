@@ -1,0 +1,172 @@
+"""The stages together: the same input gives the same model, test images teach nothing, work is never done twice."""
+
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+import pytest
+from pomona import tracking, work
+from pomona.jobs import ingest
+from pomona.jobs.train import gathered
+from pomona.outcome import BadInput
+from pomona.work import Work
+
+from tests import strange_pictures
+
+
+def test_one_partition_and_seven_give_equal_hashes(runs, tmp_path, monkeypatch):
+    partitions, parts = {}, Work.parts
+
+    def counted(self, paths, wanted, **options):
+        frame = parts(self, paths, wanted, **options)
+        partitions.setdefault(self.run, {})[self.order.stage.name] = frame.rdd.getNumPartitions()
+        return frame
+
+    monkeypatch.setattr(Work, "parts", counted)
+    monkeypatch.setattr(ingest, "PART_BYTES", 1 << 14)
+    hashes = []
+    for run, cores in (("one", 1), ("seven", 7)):
+        runs.folder = tmp_path / run
+        monkeypatch.setattr(Work, "cores", cores)
+        monkeypatch.setattr(work, "_TASKS_A_CORE", 1)
+        monkeypatch.setattr(work, "_MIN_SPLIT_BYTES", 1 if cores > 1 else 1 << 30)
+        monkeypatch.setattr(work, "_MAX_SPLIT_BYTES", 1 << 30)
+        runs.through(run, "train")
+        hashes.append(runs.hashes(run))
+    assert hashes[0] == hashes[1]
+    assert set(hashes[0]) == {"vocabulary", "encoder", "model"}
+    assert max(partitions["one"].values()) <= 2 < 7 <= min(partitions["seven"].values())
+
+
+def test_another_seed_gives_another_vocabulary(runs):
+    runs.through("a", "learn_vocabulary")
+    runs.through("b", "learn_vocabulary", seed=1)
+    assert runs.hashes("a") != runs.hashes("b")
+
+
+def test_permuting_and_halving_the_test_set_changes_nothing_that_is_fitted(runs, landing):
+    runs.through("whole", "train")
+    for number, file in enumerate(sorted(landing.glob("Test/*/*.jpg"))):
+        if number % 2:
+            file.unlink()
+        else:
+            file.rename(file.with_name(f"r9_{number}_100.jpg"))
+    halved = runs.through("half", "train", max_gone_share=1)
+    assert halved["ingest"].counts["test"] == 15
+    assert runs.hashes("half") == runs.hashes("whole")
+
+
+def test_one_image_more_is_one_image_described(runs, landing):
+    assert runs.through("a", "describe")["describe"].counts["described"] == 60
+    (next(landing.glob("Training/*")) / "r0_99_100.jpg").write_bytes(strange_pictures.jpeg(5))
+    more = runs.through("b", "describe")["describe"].counts
+    assert (more["described"], more["images"]) == (1, 61)
+    assert runs.through("c", "describe", contrast_threshold=0.03)["describe"].counts["described"] == 61
+
+
+def test_a_run_that_died_after_ingest_is_made_good_by_the_next(runs, landing):
+    runs.through("first")
+    (next(landing.glob("Training/*")) / "r0_99_100.jpg").write_bytes(strange_pictures.jpeg(6))
+    runs.through("dead", "encode")
+    results = runs.through("next")
+    assert results["ingest"].counts["new"] == 0
+    assert results["train"].counts["train"] == 31
+
+
+def test_nothing_new_says_why_and_a_moved_alias_is_something_new(runs):
+    done = runs.through("first")
+    assert done["register"].status == "done"
+    idle = runs.stage("second", "ingest")
+    assert idle.status == "nothing_new"
+    assert idle.line == "nothing new: pictures, knobs, code and champion (version 1) are those of run first, which reached its verdict"
+    assert runs.stage("third", "ingest", regularisation=1.0).status == "done"
+    tracking.connect(runs.tracking).delete_registered_model_alias("tests", "champion")
+    assert runs.stage("fourth", "ingest").status == "done"
+
+
+def test_a_cleared_run_gives_the_same_hashes_one_version_and_the_same_verdict(runs):
+    runs.through("r")
+    hashes, verdict = runs.hashes("r"), runs.work("r", "register").document("verdict")
+    for stage in ("describe", "learn_vocabulary", "encode", "train", "evaluate", "register"):
+        runs.stage("r", stage)
+    assert runs.hashes("r") == hashes
+    assert runs.work("r", "register").document("verdict") == verdict
+    assert [version.version for version in tracking.connect(runs.tracking).search_model_versions("name='tests'")] == [1]
+
+
+def test_the_served_model_gives_the_batch_jobs_probabilities_in_any_company(runs, landing):
+    import mlflow.pyfunc
+    import pandas as pd
+
+    runs.through("r")
+    rows = runs.work("r", "register").table("predictions").to_pandas()
+    model = mlflow.pyfunc.load_model("models:/tests@champion")
+    images = [(landing / path).read_bytes() for path in rows["image"]]
+    expected = np.array(rows["probabilities"].tolist())
+    together = model.predict(pd.DataFrame({"image": images}))
+    backwards = model.predict(pd.DataFrame({"image": images[::-1]}))[::-1]
+    alone = [model.predict(pd.DataFrame({"image": [image]})).iloc[0] for image in images[:5]]
+    for answers in (together, backwards):
+        assert np.abs(np.array([list(row.values()) for row in answers["probabilities"]]) - expected).max() < 1e-6
+    for one, row in zip(alone, expected, strict=False):
+        assert np.abs(np.array(list(one["probabilities"].values())) - row).max() < 1e-6
+    assert together["label"].tolist() == rows["prediction"].tolist()
+
+
+def test_a_champion_is_judged_by_its_own_words_on_images_that_it_did_not_train_on(runs, landing):
+    runs.through("first")
+    # Two test images of today were training images of the champion: they are no fair comparison.
+    for number, file in enumerate(sorted(landing.glob("Training/*/*.jpg"))[:2]):
+        file.rename(landing / "Test" / file.parent.name / f"r5_{number}_100.jpg")
+    runs.through("second", extractor="orb", n_words=25)
+    verdict = runs.work("second", "register").document("verdict")
+    assert verdict["champion"] == 1
+    assert verdict["figures"]["n_images"] == 30
+    champion = runs.work("first", "register").table("predictions").to_pandas()
+    right = (champion["label"] == champion["prediction"]).mean()
+    assert verdict["figures"]["champion_accuracy"] == pytest.approx(right)
+
+
+def test_a_champion_whose_files_are_gone_keeps_its_place(runs, tmp_path):
+    runs.through("first")
+    shutil.rmtree(tmp_path / "artifacts")
+    results = runs.through("second", regularisation=1.0)
+    assert results["register"].status == "refused"
+    verdict = runs.work("second", "register").document("verdict")
+    assert verdict["decision"] == "keep"
+    assert "champion version 1 cannot be asked" in verdict["reason"]
+
+
+def test_more_words_than_descriptors_name_the_knob_and_both_numbers(runs):
+    with pytest.raises(BadInput, match=r"n_words=20000 but only \d+ descriptors were sampled"):
+        runs.through("r", "learn_vocabulary", n_words=20000)
+
+
+def test_without_test_images_the_model_is_kept_back(runs, landing):
+    shutil.rmtree(landing / "Test")
+    results = runs.through("r")
+    assert results["register"].status == "refused"
+    assert "there are no test images" in results["register"].line
+
+
+def test_a_class_with_one_image_is_trained_and_shown(runs, landing):
+    lonely = landing / "Training" / "lonely"
+    lonely.mkdir()
+    (lonely / "r0_1_100.jpg").write_bytes(strange_pictures.jpeg(8))
+    results = runs.through("r")
+    assert results["train"].counts["classes"] == 4
+    assert "lonely" in (runs.lake.get("runs/r/report.html")).decode()
+
+
+def test_the_classic_preset_runs_on_ten_words_a_class(runs):
+    results = runs.through("r", "train", preset="classic", n_words=None, n_components=None)
+    assert results["learn_vocabulary"].counts["words"] == 30
+    assert results["encode"].counts["components"] == 21
+    assert results["encode"].counts["features"] == 30
+
+
+def test_a_matrix_over_its_bound_is_refused_before_it_is_gathered(runs):
+    runs.through("r", "encode")
+    with pytest.raises(BadInput, match="max_matrix_mb=1e-06"):
+        gathered(runs.lake, runs.lake.files("r", "features"), max_mb=1e-6)
