@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # What checks the machine: the environment's own Python once there is one.
 FIRST = $(firstword $(wildcard $(BIN)/python) $(PYTHON))
 
-.PHONY: help run up down serve checked setup lock
+.PHONY: help run up down serve test test-heavy lint bench checked setup lock
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 14
 
@@ -22,6 +22,20 @@ down:  ## ends what `make up` started
 
 serve: setup  ## the champion behind an address: an image in, label and probabilities out
 	@$(BIN)/python -m serving
+
+test: setup lint  ## every check but the heavy ones, in under ten minutes
+	@$(BIN)/python -m pytest -m "not heavy"
+
+test-heavy: setup  ## the checks that kill jobs, start servers and read thousands of photographs
+	@$(BIN)/python -m pytest -m heavy --timeout 1800
+
+lint: setup  ## ruff and mypy over everything
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check -q .
+	@$(BIN)/mypy -p pomona -p pomona_airflow
+
+bench: setup  ## the speed of each stage beside its goal; writes bench/RESULTS.md
+	@$(BIN)/python -m bench
 
 checked:
 	@command -v $(FIRST) > /dev/null || { echo "Python 3.11 or 3.12 is needed, there is no $(FIRST): install python3.11-venv" >&2; exit 1; }
