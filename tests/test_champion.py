@@ -175,7 +175,8 @@ def test_weights_with_a_pickled_object_are_not_read(copy):
     assert "allow_pickle=False" in reproduces_probes(copy)
 
 
-def test_the_folder_is_left_as_it_was(copy):
+def test_the_folder_is_left_as_it_was(copy, monkeypatch):
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
     before = {file: file.stat().st_mtime_ns for file in copy.rglob("*")}
     assert reproduces_probes(copy) is None
     assert {file: file.stat().st_mtime_ns for file in copy.rglob("*")} == before
