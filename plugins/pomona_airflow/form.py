@@ -21,23 +21,32 @@ def _first(knob: Knob) -> str | None:
 
 def _schema(knob: Knob) -> dict[str, Any]:
     """The field's JSON schema, as Airflow's form reads it."""
+    schema: dict[str, Any] = {"title": _title(knob), "section": knob.section}
     if knob.name == "preset":
-        return {"type": "string", "enum": list(knob.choices), "title": knob.title, "section": knob.section, "description": knob.help}
-    schema: dict[str, Any] = {
-        "type": ["null", _JSON_TYPES[knob.type]],
-        "title": knob.title,
-        "section": knob.section,
-        "description": f"{_sentence(knob.help)} Allowed: {knob.bounds}. Empty: {_values(knob)}.",
-    }
-    if knob.choices or knob.type is bool:
-        # A switch has no third position for "as the preset has it"; a list has.
-        schema["enum"] = [None, *(knob.choices or (True, False))]
-        schema["values_display"] = {str(choice).lower(): str(choice).lower() for choice in schema["enum"][1:]}
+        return {**schema, "type": "string", "enum": list(knob.choices), "description": _sentence(knob.help)}
+    schema["type"] = ["null", _JSON_TYPES[knob.type]]
+    schema["description"] = f"{_sentence(knob.help)} Allowed: {knob.bounds}. Empty: {_values(knob)}."
+    if knob.choices:
+        schema |= {
+            "enum": [None, *knob.choices],
+            "values_display": {"null": "as in the preset", **{choice: choice for choice in knob.choices}},
+        }
+    if knob.type is bool:
+        # A switch has no third position for "as in the preset", so two proposals instead; conf may still say true or false.
+        schema |= {"type": ["null", "string", "boolean"], "examples": ["true", "false"], "pattern": "^(true|false)$"}
     if knob.minimum is not None:
         schema["minimum"] = knob.minimum
     if knob.maximum is not None:
         schema["maximum"] = knob.maximum
     return schema
+
+
+def _title(knob: Knob) -> str:
+    """The knob's title, its short words written out."""
+    text = knob.title
+    for short, long in (("N ", "Number of "), ("Max ", "Maximum "), ("Kmeans", "K-Means"), (" mb", " (MB)")):
+        text = text.replace(short, long)
+    return text
 
 
 def _sentence(text: str) -> str:

@@ -1,0 +1,99 @@
+"""The deployment: its variables, their defaults, and what it says about a wrong one."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from pomona_airflow.deployment import PROJECT, BadSetting, Deployment, dotenv, slug
+
+
+def test_every_variable_that_is_read_stands_in_the_example_with_a_comment_and_no_other() -> None:
+    read: set[str] = set()
+
+    class Spy(dict[str, str]):
+        def get(self, name: str, default: str = "") -> str:  # type: ignore[override]
+            read.add(name)
+            return default
+
+    Deployment.from_environment(Spy())
+    lines = (PROJECT / ".env.example").read_text().splitlines()
+    listed = [line.split("=")[0] for line in lines if re.match(r"[A-Z_]+=", line)]
+    assert sorted(listed) == sorted(read)
+    for number, line in enumerate(lines):
+        if re.match(r"[A-Z_]+=", line):
+            assert re.match(r"#|[A-Z_]+=", lines[number - 1]), f"{line} has no comment above it"
+
+
+def test_the_example_as_it_stands_gives_the_defaults() -> None:
+    assert Deployment.from_environment(dotenv(PROJECT / ".env.example")) == Deployment.from_environment({})
+
+
+def test_nothing_but_the_deployment_reads_a_variable_of_pomona() -> None:
+    for folder in ("dags", "plugins", "serving", "spark_jobs"):
+        for path in (PROJECT / folder).rglob("*.py"):
+            if path.name != "deployment.py":
+                assert not re.search(r"(environ|getenv)\b.{0,8}POMONA_", path.read_text()), path
+
+
+@pytest.mark.parametrize(
+    ("landing", "name"),
+    [
+        ("/data/fruits10", "fruits10"),
+        ("/data/My Fruit/", "my-fruit"),
+        ("s3://bucket/In Box", "in-box"),
+        ("/data/Äpfel", "pfel"),
+        ("/", "pomona"),
+    ],
+)
+def test_the_name_comes_from_the_landing_folders_name(landing: str, name: str) -> None:
+    assert Deployment.from_environment({"POMONA_LANDING": landing}).name == name
+
+
+def test_a_relative_folder_is_taken_from_where_the_command_was_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    read = Deployment.from_environment({"POMONA_LANDING": "in", "POMONA_LAKE": "s3://bucket/lake"})
+    assert read.landing == str(tmp_path / "in")
+    assert read.lake == "s3://bucket/lake"
+
+
+def test_the_landing_uri_bears_blanks_and_percent_signs() -> None:
+    assert Deployment.from_environment({"POMONA_LANDING": "/a b/50%"}).landing_uri == "file:///a%20b/50%25"
+
+
+def test_an_empty_folder_tree_is_an_empty_landing(tmp_path: Path) -> None:
+    (tmp_path / "Training" / "apple").mkdir(parents=True)
+    deployment = Deployment.from_environment({"POMONA_LANDING": str(tmp_path)})
+    assert deployment.landing_is_empty
+    (tmp_path / "Training" / "apple" / "one.jpg").touch()
+    assert not deployment.landing_is_empty
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("POMONA_NAME", "My Fruit"),
+        ("POMONA_ENGINE", "yarn"),
+        ("POMONA_SCHEDULE", "every day"),
+        ("POMONA_SPARK_CORES", "0"),
+        ("POMONA_SPARK_MEMORY", "2 gigabytes"),
+        ("POMONA_SPARK_UI", "perhaps"),
+        ("POMONA_AIRFLOW_PORT", "80000"),
+    ],
+)
+def test_a_wrong_value_is_named_with_its_variable(variable: str, value: str) -> None:
+    with pytest.raises(BadSetting, match=re.escape(f"{variable}={value!r}")):
+        Deployment.from_environment({variable: value})
+
+
+def test_a_dotenv_file_may_have_comments_quotes_and_equal_signs(tmp_path: Path) -> None:
+    path = tmp_path / ".env"
+    path.write_text("# a=b\n\nPOMONA_NAME='x'\nPOMONA_TRACKING = http://h?a=b\n")
+    assert dotenv(path) == {"POMONA_NAME": "x", "POMONA_TRACKING": "http://h?a=b"}
+    assert dotenv(tmp_path / "none") == {}
+
+
+def test_a_slug_is_a_slug_of_itself() -> None:
+    for text in ("Apple Red 1", "--x--", "Ünï", "a_b-c", "…"):
+        assert slug(slug(text)) == slug(text)

@@ -1,0 +1,155 @@
+"""The local engine on real Spark: exit codes, quiet logs, and nothing left behind however a job ends."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from pomona_airflow import leash, spark_home
+from pomona_airflow.deployment import PROJECT, Deployment
+from pomona_airflow.engine_local import Engine
+
+pytestmark = pytest.mark.heavy
+
+WORKING = """
+import sys, time
+from pathlib import Path
+from pyspark.sql import SparkSession
+spark = SparkSession.builder.getOrCreate()
+def slow(batches):
+    Path(sys.argv[1]).touch()
+    time.sleep(100)
+    yield from batches
+spark.range(2).mapInArrow(slow, "id long").count()
+"""
+
+
+@pytest.fixture(scope="module")
+def deployment() -> Deployment:
+    """The project's own state folder: its class archive is made once for everybody."""
+    made = Deployment.from_environment({"POMONA_SPARK_CORES": "2", "POMONA_SPARK_MEMORY": "1g"})
+    spark_home.rehearse(spark_home.prepared(made.state))
+    return made
+
+
+def at_work(deployment: Deployment, folder: Path) -> tuple[Engine, threading.Thread, list[int]]:
+    """An engine whose job has a worker in the middle of a batch, the thread it runs in, and a list for the exit code."""
+    script, sign, codes = folder / "slow.py", folder / "sign", []
+    script.write_text(WORKING)
+    engine = Engine(deployment)
+    thread = threading.Thread(target=lambda: codes.append(engine.run("slow", [str(sign)], application=script)))
+    thread.start()
+    wait_for(sign)
+    return engine, thread, codes
+
+
+def wait_for(sign: Path) -> None:
+    deadline = time.monotonic() + 120
+    while not sign.exists():
+        assert time.monotonic() < deadline, "the job did not come to its batch"
+        time.sleep(0.1)
+
+
+def session_of(engine: Engine) -> int:
+    assert engine.hook is not None
+    assert engine.hook.process is not None
+    return engine.hook.process.pid
+
+
+def named(session: int, name: str) -> list[int]:
+    return [pid for pid in leash.members(session) if name in psutil.Process(pid).name()]
+
+
+def test_exit_code_and_lines_come_through_and_spark_itself_is_quiet(
+    deployment: Deployment, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    script = tmp_path / "exits.py"
+    script.write_text(
+        "import sys\nfrom pyspark.sql import SparkSession\n"
+        "print(SparkSession.builder.getOrCreate().range(7).count(), 'rows, Äpfel 🍎', sys.argv[1])\nsys.exit(2)\n"
+    )
+    with caplog.at_level(logging.INFO):
+        code = Engine(deployment).run("exits", ["a b=%"], application=script)
+    assert code == 2
+    lines = [record.getMessage() for record in caplog.records if "LeashedSubmit" in record.name]
+    assert "7 rows, Äpfel 🍎 a b=%" in lines
+    assert len(lines) <= 4, lines
+
+
+def test_a_killed_jvm_takes_driver_daemon_and_workers_along(deployment: Deployment, tmp_path: Path) -> None:
+    engine, thread, codes = at_work(deployment, tmp_path)
+    session = session_of(engine)
+    assert len(named(session, "python")) >= 3, "driver, daemon, worker"
+    for pid in named(session, "java"):
+        os.kill(pid, signal.SIGKILL)
+    thread.join(timeout=30)
+    assert codes == [137]
+    assert leash.members(session) == []
+
+
+def test_killing_the_task_kills_the_job(deployment: Deployment, tmp_path: Path) -> None:
+    engine, thread, codes = at_work(deployment, tmp_path)
+    session = session_of(engine)
+    engine.kill()
+    assert leash.members(session) == []
+    thread.join(timeout=30)
+    assert codes
+    assert codes[0] != 0
+
+
+def test_a_task_that_is_itself_killed_leaves_no_job_behind(deployment: Deployment, tmp_path: Path) -> None:
+    script, sign = tmp_path / "slow.py", tmp_path / "sign"
+    script.write_text(WORKING)
+    program = (
+        "import sys; from pathlib import Path; from pomona_airflow.deployment import Deployment\n"
+        "from pomona_airflow.engine_local import Engine\n"
+        "Engine(Deployment.from_environment()).run('slow', [sys.argv[2]], application=Path(sys.argv[1]))"
+    )
+    task = subprocess.Popen([sys.executable, "-c", program, str(script), str(sign)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    wait_for(sign)
+    below = psutil.Process(task.pid).children(recursive=True)
+    assert len(below) >= 4
+    task.kill()
+    task.wait()
+    _, alive = psutil.wait_procs(below, timeout=20)
+    assert alive == []
+
+
+def test_an_archive_that_does_not_fit_does_not_keep_spark_from_starting(deployment: Deployment, tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    home = spark_home.prepared(state)
+    home.archive.write_bytes(b"no archive at all")
+    script = tmp_path / "counts.py"
+    script.write_text("from pyspark.sql import SparkSession\nassert SparkSession.builder.getOrCreate().range(3).count() == 3\n")
+    assert Engine(Deployment.from_environment({"POMONA_STATE": str(state)})).run("counts", [], application=script) == 0
+
+
+def test_the_archive_is_used(deployment: Deployment, tmp_path: Path) -> None:
+    home = spark_home.prepared(deployment.state)
+    seen = tmp_path / "classes.txt"
+    variables = home.environment()
+    variables["SPARK_SUBMIT_OPTS"] += f" -Xlog:class+load:file={seen}"
+    script = tmp_path / "nothing.py"
+    script.write_text("from pyspark.sql import SparkSession\nSparkSession.builder.getOrCreate().range(3).count()\n")
+    subprocess.run([home.submit, "--master", "local[1]", script], env={**os.environ, **variables}, check=True, capture_output=True)
+    lines = seen.read_text().splitlines()
+    assert sum("shared objects file (top)" in line for line in lines) > 0.5 * len(lines)
+
+
+def test_spark_home_says_which_java_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(spark_home.NoJava, match="openjdk-17-jre-headless"):
+        spark_home.java_home()
+
+
+def test_the_project_ships_a_quiet_log_file() -> None:
+    assert "rootLogger.level = warn" in (PROJECT / "conf" / "log4j2.properties").read_text()
