@@ -130,6 +130,12 @@ def test_a_fresh_intent_of_another_run_is_waited_for(store, ledger):
     assert refused.line == "kept: the verdict was measured against no version, but the champion is version 1 now"
 
 
+def test_an_open_intent_from_a_clock_that_runs_ahead_is_waited_for_no_longer_than_from_others(store, ledger):
+    leave_open(ledger, run="dead", age_s=-3600, to=1)
+    assert move(store, ledger, 2, expected=None).moved
+    assert [kind for kind, _, _ in kinds(ledger)] == ["intent", "abandoned", "intent", "moved"]
+
+
 def test_of_two_runs_that_promote_at_once_one_wins(store, ledger):
     moves: dict[int, promotions.Move] = {}
     start = threading.Barrier(2)
