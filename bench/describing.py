@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pomona.knobs import resolve
 from pomona.lake import Lake
+from pomona.vision.describe import HISTOGRAM_BINS
 
 from bench.measure import Row, Usage
 from bench.stand import PROJECT, Stand, linked, pictures
@@ -68,5 +69,5 @@ def _loop(at: Stand, name: str, landing: Path) -> dict[str, float]:
     listing = at.folder / f"{name}.paths"
     listing.write_text("\n".join(str(landing / path) for path in paths))
     settings = [str(knobs[knob]) for knob in ("side_px", "max_keypoints", "contrast_threshold", "edge_threshold")]
-    command = [sys.executable, "-m", "bench.plain_loop", str(listing), *settings]
+    command = [sys.executable, "-m", "bench.plain_loop", str(listing), *settings, json.dumps(HISTOGRAM_BINS)]
     return dict(json.loads(subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True).stdout))

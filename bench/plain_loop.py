@@ -1,6 +1,6 @@
 """The plain OpenCV loop that describing is measured against: one process, one thread, no project code.
 
-    python -m bench.plain_loop FILE_WITH_PATHS SIDE_PX MAX_KEYPOINTS CONTRAST EDGE
+    python -m bench.plain_loop FILE_WITH_PATHS SIDE_PX MAX_KEYPOINTS CONTRAST EDGE BINS
 
 prints `{"images": …, "keypoints": …, "cpu_s": …}`; the CPU seconds are those of the loop, without the imports.
 """
@@ -20,16 +20,16 @@ import numpy as np
 
 def main(words: Sequence[str]) -> int:
     """0, after the one line."""
-    listing, side_px, max_keypoints, contrast, edge = words
+    listing, side_px, max_keypoints, contrast, edge, bins = words
     paths = Path(listing).read_text().splitlines()
     cv2.setNumThreads(1)
     started = time.process_time()
-    n_keypoints = described(paths, int(side_px), int(max_keypoints), float(contrast), float(edge))
+    n_keypoints = described(paths, int(side_px), int(max_keypoints), float(contrast), float(edge), json.loads(bins))
     print(json.dumps({"images": len(paths), "keypoints": n_keypoints, "cpu_s": time.process_time() - started}))
     return 0
 
 
-def described(paths: Sequence[str], side_px: int, max_keypoints: int, contrast: float, edge: float) -> int:
+def described(paths: Sequence[str], side_px: int, max_keypoints: int, contrast: float, edge: float, bins: list[int]) -> int:
     """How many keypoints the images have; everything found is held, as a loop that goes on to cluster it would."""
     sift = cv2.SIFT.create(max_keypoints, 3, contrast, edge, 1.6, cv2.CV_8U, False)
     held = []
@@ -43,7 +43,7 @@ def described(paths: Sequence[str], side_px: int, max_keypoints: int, contrast: 
         places = np.rint(cv2.KeyPoint.convert(keypoints)).astype(int).reshape(-1, 2)
         colours = lab[places[:, 1].clip(0, lab.shape[0] - 1), places[:, 0].clip(0, lab.shape[1] - 1)]
         hsv = cv2.cvtColor(image, cv2.COLOR_BGR2HSV)
-        histogram = cv2.calcHist([hsv], [0, 1, 2], None, [16, 4, 4], [0, 180, 0, 256, 0, 256])
+        histogram = cv2.calcHist([hsv], [0, 1, 2], None, bins, [0, 180, 0, 256, 0, 256])
         held.append((descriptors, colours, histogram))
     return sum(len(colours) for _, colours, _ in held)
 
