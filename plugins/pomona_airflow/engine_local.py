@@ -38,7 +38,10 @@ class LeashedSubmit(SparkSubmitHook):
         return [sys.executable, str(Path(leash.__file__)), str(os.getpid()), str(self.submit_path)]
 
     def _process_spark_submit_log(self, itr: Iterator[Any]) -> None:
-        super()._process_spark_submit_log(line for line in itr if line.strip() != _NOISE)
+        """Logs each line with its indentation; the provider's own reading looks for ids of clusters."""
+        for line in itr:
+            if line.strip() != _NOISE:
+                self.log.info(line.rstrip())
 
     @property
     def process(self) -> subprocess.Popen[str] | None:

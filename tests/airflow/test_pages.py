@@ -1,0 +1,68 @@
+"""The pages inside Airflow's UI: nothing that somebody named a label or a file runs in a browser."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from airflow.api_fastapi.core_api.security import get_user
+from fastapi.testclient import TestClient
+from pomona_airflow.pages import app
+
+RUN = "manual__2026-01-02T03:04:05+00:00"
+KEY = "manual__2026-01-02T03-04-05-00-00"
+NASTY = "<script>alert('plum')</script>"
+
+
+@pytest.fixture
+def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TestClient:
+    (tmp_path / "in").mkdir()
+    for name, value in (("LANDING", tmp_path / "in"), ("LAKE", tmp_path / "lake"), ("NAME", "fruit")):
+        monkeypatch.setenv(f"POMONA_{name}", str(value))
+    monkeypatch.setitem(app.dependency_overrides, get_user, lambda: None)
+    return TestClient(app)
+
+
+def test_an_empty_landing_zone_gets_a_page_that_says_what_to_do(client: TestClient, tmp_path: Path) -> None:
+    text = client.get("/").text
+    assert "is empty" in text
+    assert f"{tmp_path / 'in'}/Training/apple/one.jpg" in text
+    (tmp_path / "in" / "one.jpg").touch()
+    assert "is empty" not in client.get("/").text
+
+
+def test_the_page_of_a_run_shows_each_stages_line_escaped(client: TestClient, tmp_path: Path) -> None:
+    outcomes = tmp_path / "lake" / "fruit" / "runs" / KEY / "outcomes"
+    outcomes.mkdir(parents=True)
+    (outcomes / "ingest.json").write_text(json.dumps({"status": "bad_input", "line": f"label {NASTY} has one image", "seconds": 1.5}))
+    answer = client.get(f"/runs/{RUN}")
+    assert NASTY not in answer.text
+    assert "label &lt;script&gt;" in answer.text
+    assert "1.5 s" in answer.text
+    assert "not yet: makes the model an MLflow version" in answer.text
+    assert "script-src" not in answer.headers["content-security-policy"]
+    assert f"/pomona/runs/{KEY}" in client.get("/").text
+
+
+def test_the_report_is_served_with_nothing_allowed_to_run(client: TestClient, tmp_path: Path) -> None:
+    folder = tmp_path / "lake" / "fruit" / "runs" / KEY
+    folder.mkdir(parents=True)
+    assert client.get(f"/runs/{RUN}/report").status_code == 404
+    (folder / "report.html").write_text("<p>0.99")
+    answer = client.get(f"/runs/{RUN}/report")
+    assert answer.text == "<p>0.99"
+    assert answer.headers["content-security-policy"].startswith("default-src 'none'")
+
+
+@pytest.mark.parametrize("run", ["..", "%2e%2e", "..%2f..%2fother", "%2Fetc"])
+def test_no_run_leads_out_of_the_lake(client: TestClient, tmp_path: Path, run: str) -> None:
+    (tmp_path / "lake" / "fruit").mkdir(parents=True)
+    (tmp_path / "lake" / "report.html").write_text("outside")
+    (tmp_path / "lake" / "fruit" / "report.html").write_text("outside")
+    assert "outside" not in client.get(f"/runs/{run}/report").text
+
+
+def test_without_a_login_there_is_no_page(client: TestClient) -> None:
+    app.dependency_overrides.clear()
+    assert TestClient(app, raise_server_exceptions=False).get("/").status_code >= 400

@@ -1,0 +1,156 @@
+"""`make run`, `make up`, `make down`: what they refuse, what they print, and whom they name."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from pomona_airflow.deployment import PROJECT
+
+from run.chain import _JOB_LINE, Refused, alone, checked_images, checked_knobs
+from run.services import taken_by
+from run.table import table
+
+SUMMARY = {
+    "counts": {"in": 1583, "kept": 1576, "rejected": 3, "ignored": 4, "duplicate": 2, "conflict": 2, "unselected": 0, "gone": 0}
+    | {"train": 1287, "test": 289, "labels": 6, "groups": 14},
+    "scores": {
+        "official": {"accuracy": 0.9931, "accuracy_interval": [0.985, 1.0], "macro_f1": 0.99, "macro_f1_interval": [0.872, 1.0]}
+        | {"n_images": 289, "n_groups": 7},
+        "group_safe": {"accuracy": 0.5, "accuracy_interval": [None, None], "macro_f1": 0.4, "macro_f1_interval": [None, None]}
+        | {"n_images": 12, "n_groups": 1},
+    },
+    "model": {"name": "orchard", "version": 3, "champion": True},
+    "verdict": {"decision": "promote", "reason": "the first model"},
+    "files": {"report": "report.html"},
+}
+
+
+def test_the_table_says_what_came_out() -> None:
+    lines = table(SUMMARY, {"ingest": {"seconds": 1.25}, "train": {"seconds": 3.0}}, "/lake/orchard/runs/x", 61.04).splitlines()
+    assert [line.strip() for line in lines] == [
+        "",
+        "images    1,583 in, 1,576 kept, 3 rejected, 4 ignored (2 duplicate, 2 conflict)",
+        "1,287 train, 289 test, 6 labels, 14 groups",
+        "accuracy  0.993 (95 %: 0.985 to 1.000), 289 images of 7 groups",
+        "0.500 (no interval: too few groups), 12 images of 1 groups group-safe",
+        "macro-F1  0.990 (95 %: 0.872 to 1.000), 289 images of 7 groups",
+        "0.400 (no interval: too few groups), 12 images of 1 groups group-safe",
+        "seconds   ingest 1.2, train 3.0",
+        "61.0 in all, Spark's and Airflow's own start included",
+        "model     orchard version 3, now champion",
+        "verdict   promote: the first model",
+        "report    /lake/orchard/runs/x/report.html",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        (lambda path: path / "none", "there is no such folder"),
+        (lambda path: path, "is empty"),
+        (lambda path: Path(sys.executable), "is a file"),
+    ],
+)
+def test_a_useless_folder_of_pictures_is_refused_in_one_line(make, text: str, tmp_path: Path) -> None:
+    (tmp_path / "apple").mkdir()
+    with pytest.raises(Refused) as refused:
+        checked_images(str(make(tmp_path)))
+    assert text in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_folder_that_cannot_be_read_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The tests may run as root, to whom everything is readable.
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with pytest.raises(Refused, match="cannot be read"):
+        checked_images(str(tmp_path))
+
+
+def test_a_folder_with_one_picture_is_taken_with_its_absolute_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "in" / "apple").mkdir(parents=True)
+    (tmp_path / "in" / "apple" / "one.jpg").touch()
+    monkeypatch.chdir(tmp_path)
+    assert checked_images("in") == str(tmp_path / "in")
+    assert checked_images("s3://bucket/in") == "s3://bucket/in"
+
+
+@pytest.mark.parametrize(
+    ("text", "line"), [("{n}", "is not a JSON object"), ("[1]", "is not a JSON object"), ('{"n_words": -1}', "out of bounds")]
+)
+def test_bad_knobs_are_refused_before_anything_starts(text: str, line: str) -> None:
+    with pytest.raises(Refused, match=line):
+        checked_knobs(text)
+
+
+def test_no_knobs_are_fine() -> None:
+    assert checked_knobs("") == {}
+    assert checked_knobs('{"n_words": 200}') == {"n_words": 200}
+
+
+def test_make_run_answers_a_missing_folder_with_exit_code_2_and_no_traceback(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "run.chain", "--images", str(tmp_path / "none")]
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr == f"IMAGES={tmp_path / 'none'}: there is no such folder\n"
+
+
+def test_the_second_run_of_a_name_says_for_whom_it_waits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    entered = threading.Event()
+
+    def second() -> None:
+        with alone(tmp_path / "lock", "orchard"):
+            entered.set()
+
+    with alone(tmp_path / "lock", "orchard"):
+        thread = threading.Thread(target=second)
+        thread.start()
+        assert not entered.wait(0.5)
+    thread.join(timeout=10)
+    assert entered.is_set()
+    assert capsys.readouterr().out == f"another make run of 'orchard' is at work (process {os.getpid()}): waiting for it\n"
+
+
+def test_a_taken_port_is_named_with_its_holder_and_the_variable() -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        port = listener.getsockname()[1]
+        line = taken_by("POMONA_AIRFLOW_PORT", port)
+        assert line.startswith(f"port {port} is taken by ")
+        assert f"(process {os.getpid()})" in line
+        assert line.endswith("set POMONA_AIRFLOW_PORT to another one")
+    assert taken_by("POMONA_AIRFLOW_PORT", port) == ""
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ("13:17:07 describe: 386 of 576 images, 39/s, 5 s left", True),
+        ("13:17:07 describe of run manual__x: side_px=512", False),
+        ("Traceback (most recent call last):", False),
+    ],
+)
+def test_of_a_job_progress_and_end_are_shown_and_no_traceback(line: str, shown: bool) -> None:
+    assert bool(_JOB_LINE.match(line)) is shown
+
+
+def test_the_check_of_the_machine_names_the_package_that_is_missing(tmp_path: Path) -> None:
+    check = [sys.executable, str(PROJECT / "run" / "check.py")]
+    bare = {"PATH": str(tmp_path)}
+    done = subprocess.run(check, env=bare, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == "Java 17 or newer is needed, there is none: install openjdk-17-jre-headless\n"
+    old = tmp_path / "jdk-11"
+    (old / "bin").mkdir(parents=True)
+    (old / "bin" / "java").touch(mode=0o755)
+    (old / "release").write_text('JAVA_VERSION="11.0.2"\n')
+    done = subprocess.run(check, env={**bare, "JAVA_HOME": str(old)}, capture_output=True, text=True, check=False)
+    assert "this is 11: install openjdk-17-jre-headless" in done.stderr
+    (old / "release").write_text('JAVA_VERSION="21.0.1"\n')
+    assert subprocess.run(check, env={**bare, "JAVA_HOME": str(old)}, check=False).returncode == 0
