@@ -142,6 +142,12 @@ def test_a_fruit_turns_and_comes_round_again(kind: str) -> None:
     assert np.abs(start - half).mean() > 1.3 * np.abs(start - little).mean() > 1.3 * np.abs(start - round_again).mean()
 
 
+def test_two_seeds_are_two_specimens_in_the_same_pose() -> None:
+    one, other = (orchard.fruit("Watermelon", angle=40, tilt=20, seed=seed).astype(int) for seed in (1, 2))
+    assert np.abs(one - other).mean() > 10
+    assert np.array_equal(one, orchard.fruit("Watermelon", angle=40, tilt=20, seed=1))
+
+
 def test_the_fruit_is_off_the_edges_of_its_light_ground() -> None:
     for kind, angle in itertools.product(orchard.KINDS, (0, 120, 240)):
         image = orchard.fruit(kind, angle=angle, tilt=20, seed=1)
