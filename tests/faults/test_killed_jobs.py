@@ -19,7 +19,7 @@ from pomona_airflow.engine_local import Engine
 
 from tests.conftest import SMALL
 
-pytestmark = pytest.mark.heavy
+pytestmark = [pytest.mark.heavy, pytest.mark.timeout(1800)]
 KNOBS = resolve({**SMALL, "folds": 2, "fold_images": 50})
 # How long after the job took the lake it is killed; a later try is earlier, for a stage that was faster than the shot.
 DELAYS_S = (1.0, 0.3, 0.05)

@@ -69,6 +69,7 @@ def answered(locate: Callable[[], Path]) -> Callable[[Iterable[pa.RecordBatch]],
 
 def run(work: Work) -> Result:
     """Predicts, scores, asks the champion and writes predictions, metrics and verdict."""
+    tracking.warm(work.order.place.tracking)
     classifier = Classifier.from_arrays(work.arrays("model"))
     predictions, train_groups = _predicted(work, classifier)
     rows = predictions.drop_columns(["probabilities"]).to_pandas()
