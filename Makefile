@@ -7,6 +7,9 @@ BIN := $(VENV)/bin
 # What checks the machine: the environment's own Python once there is one.
 FIRST = $(firstword $(wildcard $(BIN)/python) $(PYTHON))
 
+# Where it is set (many containers), every process would compile Airflow and Spark's Python anew: 2 s each.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help run up down serve test test-heavy lint bench checked setup lock
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 14

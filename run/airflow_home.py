@@ -51,7 +51,9 @@ class AirflowHome:
     @property
     def environment(self) -> dict[str, str]:
         """The process's environment with the home's variables over it; no other Airflow's settings shine through."""
-        return {**{name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}, **self.variables}
+        # Without bytecode every process would compile Airflow anew, for 2 s.
+        hidden = ("AIRFLOW", "PYTHONDONTWRITEBYTECODE")
+        return {**{name: value for name, value in os.environ.items() if not name.startswith(hidden)}, **self.variables}
 
     @property
     def migrated(self) -> Path:

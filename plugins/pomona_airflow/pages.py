@@ -21,6 +21,7 @@ _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem }
 code, pre { font-size: .9em; background: #8882; border-radius: 4px; padding: .1em .3em }
 pre { padding: .8em 1em; overflow-x: auto }
+h1 { font-size: 1.4rem; overflow-wrap: anywhere }
 table { border-collapse: collapse; width: 100% }
 td, th { text-align: left; padding: .35em .8em .35em 0; border-bottom: 1px solid #8884; vertical-align: top }
 .done { color: #2a8a3c } .fault, .bad_input { color: #c0392b } .nothing_new, .refused { color: #b07d12 }
