@@ -63,19 +63,21 @@ def sample(n: int = 400) -> np.ndarray:
 
 def test_the_axes_of_a_known_covariance_are_found_centred_and_signed() -> None:
     mean, components = fit_projection(Moments.of(sample()), 3)
-    assert mean == pytest.approx([7, -5, 2])
+    # To the grid on which moments are summed.
+    assert mean == pytest.approx([7, -5, 2], abs=1e-4)
     # The largest coordinate of each axis is positive: the second comes out turned round.
-    assert components == pytest.approx(np.array([[0.6, 0.8, 0], [0.8, -0.6, 0], [0, 0, 1]]), abs=1e-9)
+    assert components == pytest.approx(np.array([[0.6, 0.8, 0], [0.8, -0.6, 0], [0, 0, 1]]), abs=1e-4)
     assert components.flags.c_contiguous
 
 
-def test_moments_of_parts_add_up_to_those_of_the_whole() -> None:
+def test_moments_of_parts_add_up_to_those_of_the_whole_to_the_last_bit() -> None:
     rows = sample()
-    parts = reduce(add, (Moments.of(rows[start : start + 37]) for start in range(0, 400, 37)))
     whole = Moments.of(rows)
+    shuffled = rows[np.random.default_rng(1).permutation(len(rows))]
+    parts = reduce(add, (Moments.of(shuffled[start : start + 37]) for start in range(0, len(rows), 37)))
     assert parts.count == whole.count == 400
-    assert parts.total == pytest.approx(whole.total)
-    assert parts.outer == pytest.approx(whole.outer)
+    assert (parts.total.tobytes(), parts.outer.tobytes()) == (whole.total.tobytes(), whole.outer.tobytes())
+    assert whole.outer == pytest.approx(rows.T @ rows, rel=1e-5)
 
 
 def test_an_empty_bucket_changes_no_moments() -> None:
@@ -94,8 +96,8 @@ def test_projected_training_rows_are_centred_and_uncorrelated() -> None:
     rows = sample()
     mean, components = fit_projection(Moments.of(rows), 3)
     features = np.array([project(row, mean, components) for row in rows])
-    assert np.cov(features.T, bias=True) == pytest.approx(np.diag([9, 4, 1]), abs=1e-9)
-    assert features.mean(axis=0) == pytest.approx(np.zeros(3), abs=1e-9)
+    assert np.cov(features.T, bias=True) == pytest.approx(np.diag([9, 4, 1]), abs=1e-3)
+    assert features.mean(axis=0) == pytest.approx(np.zeros(3), abs=1e-4)
 
 
 def test_a_projection_is_the_same_bits_whatever_the_memory_order_of_its_axes() -> None:
