@@ -137,7 +137,7 @@ KNOBS: Mapping[str, Knob] = {
             {"classic": "counts"},
             choices=("hellinger", "counts"),
         ),
-        Knob("histogram_weight", "Encoding", "of the HSV histogram beside the words", 1.0, {"classic": 0.0}, minimum=0, maximum=100),
+        Knob("histogram_weight", "Encoding", "of the HSV histogram beside the words", 0.5, {"classic": 0.0}, minimum=0, maximum=100),
         Knob("n_components", "Encoding", "of the PCA; 0: 70 % of the words", 128, {"classic": 0}, minimum=0, maximum=4096),
         Knob(
             "classifier",
@@ -147,7 +147,14 @@ KNOBS: Mapping[str, Knob] = {
             {"classic": "mlp"},
             choices=("logistic_regression", "mlp"),
         ),
-        Knob("regularisation", "Training", "C of the logistic regression; higher fits closer", 3.0, minimum=1e-6, maximum=1e6),
+        Knob(
+            "regularisation",
+            "Training",
+            "C of the logistic regression; higher fits closer; balanced by groups, a group counts as one image",
+            30.0,
+            minimum=1e-6,
+            maximum=1e6,
+        ),
         Knob("max_iterations", "Training", "of the classifier's solver", 200, minimum=1, maximum=100_000),
         Knob(
             "balance",
