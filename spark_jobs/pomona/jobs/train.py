@@ -100,6 +100,8 @@ def validated(work: Work, train: pd.DataFrame) -> dict[str, Any]:
         return _unvalidated(found.why)
     labels, groups = sample["label"].to_numpy(), sample["group"].to_numpy()
     held = np.asarray([prediction is not None for prediction in found.predictions])
+    if len(set(labels[held])) < 2:
+        return _unvalidated(f"fewer than two classes have a group to hold out; {found.why}")
     predictions = np.asarray(found.predictions, dtype=object)[held]
     result = scores(labels[held], predictions, sorted(set(labels)))
     spread = interval(labels[held], predictions, groups[held], statistic="accuracy", resamples=knobs["resamples"], seed=knobs["seed"])
