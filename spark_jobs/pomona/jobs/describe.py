@@ -23,9 +23,8 @@ PART_BYTES = 32 << 20
 _SHOWN = 200
 
 
-def describe(extractor: Extractor, lake: Lake, seen: Any) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
-    """A transform of images rows into one row per part that it wrote; `seen` counts the images, for progress."""
-    folder = f"parts/descriptors/{extractor.key}"
+def describe(extractor: Extractor, lake: Lake, folder: str, seen: Any) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    """A transform of images rows into one row per part that it wrote into the folder; `seen` counts the images, for progress."""
 
     def transform(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         import pyarrow as pa
@@ -81,12 +80,14 @@ def run(work: Work) -> Result:
     missing = roster.filter(pc.invert(pc.is_in(roster["content"], known["content"])))
     if missing.num_rows:
         seen = work.spark.sparkContext.accumulator(0)
-        transform = in_worker(describe(extractor, work.lake, seen))
+        transform = in_worker(describe(extractor, work.lake, folder, seen))
         with work.progress(lambda: seen.value, missing.num_rows, "images"):
             work.images(missing).mapInArrow(transform, "path string, rows long").collect()
         known = index_of(work.lake, folder)
     index = known.filter(pc.is_in(known["content"], roster["content"])).sort_by("content")
-    return _result(work, extractor, folder, index, n_described=missing.num_rows)
+    if index.num_rows != roster.num_rows:
+        raise RuntimeError(f"{roster.num_rows - index.num_rows:,} of {roster.num_rows:,} images have no descriptors in {folder}")
+    return _result(work, folder, index, n_described=missing.num_rows)
 
 
 def index_of(lake: Lake, folder: str) -> pa.Table:
@@ -104,7 +105,7 @@ def index_of(lake: Lake, folder: str) -> pa.Table:
     return pa.Table.from_pandas(once, schema=schema, preserve_index=False).replace_schema_metadata(None)
 
 
-def _result(work: Work, extractor: Extractor, folder: str, index: pa.Table, *, n_described: int) -> Result:
+def _result(work: Work, folder: str, index: pa.Table, *, n_described: int) -> Result:
     import pyarrow.compute as pc
 
     parts = pc.value_counts(index["part"]).to_pylist()
@@ -116,7 +117,7 @@ def _result(work: Work, extractor: Extractor, folder: str, index: pa.Table, *, n
     if bare:
         line += f"; {len(bare):,} have none"
     counts = {"described": n_described, "images": index.num_rows, "keypoints": n_keypoints, "without_keypoints": len(bare)}
-    notes = {"extractor": extractor.key, "index": asdict(_index_file(work, index)), "without_keypoints": bare[:_SHOWN]}
+    notes = {"extractor": folder.rpartition("/")[2], "index": asdict(_index_file(work, index)), "without_keypoints": bare[:_SHOWN]}
     return Result(line, {"descriptors": files}, counts, notes)
 
 
