@@ -217,7 +217,7 @@ def _close(deployment: Deployment, run: str, code: int, log: Path, seconds: floa
     first = next(iter(STAGES))
     began = outcomes.get(first)
     if not code and began and began["status"] == "nothing_new":
-        print(f"nothing new: {began['line']}")
+        print(f"  {began['line']}")
         return 0
     if code:
         bad = next(
