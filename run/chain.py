@@ -135,12 +135,13 @@ def alone(path: Path, name: str) -> Iterator[None]:
 def prepare(home: AirflowHome, deployment: Deployment, *, demo: bool) -> None:
     """What the first run needs and later ones find: Airflow's database, Spark's class archive, the drawn pictures."""
     spark = prepared(deployment.state)
-    first = not spark.archive.exists() or not home.migrated.exists()
-    if first:
-        print(
-            "first run here: Airflow's database, Spark's class archive" + (" and the pictures are" if demo else " are") + " made",
-            flush=True,
-        )
+    missing = {
+        "Airflow's database": not home.migrated.exists(),
+        "Spark's class archive": not spark.archive.exists(),
+        "the pictures": demo and not Path(deployment.landing).exists(),
+    }
+    if any(missing.values()):
+        print(f"made once, under {deployment.state}: {', '.join(what for what, is_missing in missing.items() if is_missing)}", flush=True)
     with ThreadPoolExecutor(3) as pool:
         tasks: list[Future[Any]] = [pool.submit(home.migrate), pool.submit(rehearse, spark)]
         if demo:
