@@ -61,9 +61,6 @@ def main(words: Sequence[str]) -> int:
     except BaseException as error:
         report("fault", _cause(error))
         raise
-    finally:
-        if "spark" in work.__dict__:
-            work.spark.stop()
 
 
 def done(work: Work) -> Result:

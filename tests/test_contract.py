@@ -18,15 +18,15 @@ PLACE = command.Place("run", "name", "lake", "landing", "tracking")
     ("given", "message"),
     [
         ({"max_gone_share": 7}, "max_gone_share=7 is out of bounds (0 to 1)"),
-        ({"n_words": "many"}, "n_words='many' is not a whole number (0 to 20000)"),
-        ({"n_words": 2.5}, "n_words=2.5 is not a whole number (0 to 20000)"),
-        ({"n_words": True}, "n_words=True is not a whole number (0 to 20000)"),
+        ({"n_words": "many"}, "n_words='many' is not a whole number (0 to 20,000)"),
+        ({"n_words": 2.5}, "n_words=2.5 is not a whole number (0 to 20,000)"),
+        ({"n_words": True}, "n_words=True is not a whole number (0 to 20,000)"),
         ({"root": "perhaps"}, "root='perhaps' is not true or false (true | false)"),
         ({"extractor": "surf"}, "extractor='surf' is none of sift | orb"),
         ({"preset": "best"}, "preset='best' is none of classic | fast | default | max"),
         ({"group_pattern": "("}, "group_pattern='(' is not a regular expression"),
         ({"group_pattern": "r"}, "group_pattern='r' has no part named (?P<group>…)"),
-        ({"regularisation": float("nan")}, "regularisation=nan is out of bounds (1e-06 to 1e+06)"),
+        ({"regularisation": float("nan")}, "regularisation=nan is out of bounds (1e-06 to 1,000,000)"),
         ({"n_word": 3}, "unknown knob 'n_word'"),
     ],
 )
@@ -41,7 +41,7 @@ def test_the_command_line_says_the_same_as_the_form(capsys):
     with pytest.raises(SystemExit) as stop:
         command.parse(words)
     assert stop.value.code == 2
-    assert "n_words='2.5' is not a whole number (0 to 20000)" in capsys.readouterr().err
+    assert "n_words='2.5' is not a whole number (0 to 20,000)" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("preset", PRESETS)

@@ -44,7 +44,7 @@ class Knob:
             return "true | false"
         if self.minimum is None and self.maximum is None:
             return "text" if self.type is str else "any number"
-        return f"{self.minimum:g} to {self.maximum:g}"
+        return f"{self.minimum:,.10g} to {self.maximum:,.10g}"
 
     def value_in(self, preset: str) -> KnobValue:
         return self.presets.get(preset, self.default)
