@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pomona.lake import Lake
-from pomona_airflow.deployment import Deployment
-
 from bench.measure import Row, Usage, used
 from bench.stand import VARIABLE, Stand, linked, pictures, real
+from pomona.lake import Lake
+from pomona_airflow.deployment import Deployment
 from run.airflow_home import AirflowHome
 from run.chain import prepare, run
 

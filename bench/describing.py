@@ -9,12 +9,11 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from bench.measure import Row, Usage
+from bench.stand import PROJECT, Stand, linked, pictures
 from pomona.knobs import resolve
 from pomona.lake import Lake
 from pomona.vision.describe import HISTOGRAM_BINS
-
-from bench.measure import Row, Usage
-from bench.stand import PROJECT, Stand, linked, pictures
 
 GOAL = 1.15
 FEW = 3

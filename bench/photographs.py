@@ -9,11 +9,11 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import cv2
-from pomona.lake import Lake
 
 from bench.measure import MB, Row
 from bench.stand import Stand
 from demo.orchard import photograph
+from pomona.lake import Lake
 
 N_PHOTOGRAPHS = 200
 GOAL_S, GOAL_MB = 60, 1024

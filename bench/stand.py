@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.measure import Usage, done, used
+from demo import orchard
 from pomona.command import Place, arguments
 from pomona.knobs import resolve
 from pomona_airflow.spark_home import LOCAL_CONF, prepared, rehearse
-
-from bench.measure import Usage, done, used
-from demo import orchard
 
 PROJECT = Path(__file__).resolve().parents[1]
 VARIABLE = "POMONA_REAL_IMAGES"

@@ -14,6 +14,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from airflow.sdk import DAG, Asset, AssetOrTimeSchedule, CronTriggerTimetable
+
 from pomona.stages import STAGES, edges
 from pomona_airflow.deployment import Deployment
 from pomona_airflow.form import params

@@ -20,13 +20,13 @@ from types import FrameType
 from typing import Any
 
 import psutil
+
 from pomona.command import run_key
 from pomona.knobs import BadKnob, resolve
 from pomona.stages import STAGES
 from pomona_airflow import leash
 from pomona_airflow.deployment import PROJECT, BadSetting, Deployment, dotenv
 from pomona_airflow.spark_home import NoJava, prepared, rehearse
-
 from run.airflow_home import BIN, AirflowHome
 from run.table import table
 

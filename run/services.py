@@ -19,10 +19,10 @@ from types import FrameType
 from typing import Any
 
 import psutil
+
 from pomona_airflow import leash
 from pomona_airflow.deployment import BadSetting, Deployment
 from pomona_airflow.spark_home import NoJava, prepared, rehearse
-
 from run.airflow_home import BIN, AirflowHome
 
 HOST = "127.0.0.1"

@@ -7,8 +7,8 @@ import sys
 from collections.abc import Sequence
 
 import uvicorn
-from pomona_airflow.deployment import BadSetting, Deployment
 
+from pomona_airflow.deployment import BadSetting, Deployment
 from serving.app import MAX_MB, create_app
 from serving.champion import Champion
 

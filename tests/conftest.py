@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from pomona import command
 from pomona.knobs import resolve
 from pomona.lake import Lake

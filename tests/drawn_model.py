@@ -8,6 +8,7 @@ from functools import cache
 import cv2
 import numpy as np
 import pyarrow as pa
+
 from pomona.knobs import KnobValue, resolve
 from pomona.vision.chain import Chain, Row, fit_chain
 from pomona.vision.describe import Describer, Extractor

@@ -9,10 +9,10 @@ import numpy as np
 import psutil
 import pyarrow.parquet as pq
 import pytest
+
 from pomona import bundle, champion
 from pomona.champion import Answerer, ChampionFailed, answers, card, classes, reproduces_probes
 from pomona.vision.chain import Chain
-
 from tests.drawn_model import chain, pictures, trained_on
 
 IMAGES = [data for _, data in pictures(4, first_seed=300)]

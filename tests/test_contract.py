@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
 
@@ -82,7 +83,7 @@ def test_every_dataset_read_is_written_by_an_earlier_stage():
 
 def test_the_edges_are_the_chain_without_what_a_longer_way_implies():
     chain = list(stages.STAGES)
-    assert stages.edges() == list(zip(chain, chain[1:], strict=False))
+    assert stages.edges() == list(itertools.pairwise(chain))
 
 
 def test_run_keys_bear_what_hadoop_paths_do_not():

@@ -7,6 +7,7 @@ import time
 
 import numpy as np
 import pytest
+
 from pomona.judgement import Interval, Verdict, compare, group_safe, interval, probe_trouble, scores, without_comparison
 
 # Four apples (one taken for a pear), two pears (one taken for an apple), a plum that nobody sees; the model also knows figs.

@@ -7,6 +7,7 @@ import threading
 import numpy as np
 import pyarrow as pa
 import pytest
+
 from pomona.lake import Lake, arrow_schema, npz
 from pomona.outcome import BadInput
 from pomona.stages import DATASETS

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+
 from pomona.knobs import KNOBS
 from pomona.leakage import (
     NO_LABEL,

@@ -10,6 +10,7 @@ import threading
 import time
 
 import pytest
+
 from pomona import lease
 from pomona.lake import Lake
 

@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from mlflow.exceptions import MlflowException
+
 from pomona import bundle
 from pomona.vision.chain import Chain
-
 from tests.drawn_model import chain, pictures, trained_on
 
 IMAGES = [data for _, data in pictures(4, first_seed=100)]

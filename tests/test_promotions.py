@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pomona import promotions, tracking
 
+from pomona import promotions, tracking
 from tests.drawn_model import chain, knobs, pictures, trained_on
 
 

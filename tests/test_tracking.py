@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from pomona import tracking
 from pomona.champion import reproduces_probes
-
 from tests.drawn_model import chain, knobs, pictures, trained_on
 
 PROBES = [data for _, data in pictures(2, first_seed=200)]

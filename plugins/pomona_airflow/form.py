@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from airflow.sdk import Param
+
 from pomona.knobs import KNOBS, Knob
 
 _JSON_TYPES = {bool: "boolean", int: "integer", float: "number", str: "string"}

@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import quote
 
 from airflow.sdk import BaseOperatorLink
+
 from pomona.command import run_key
 
 PREFIX = "/pomona"

@@ -8,9 +8,9 @@ from pathlib import Path
 from airflow.api_fastapi.core_api.security import GetUserDep
 from fastapi import FastAPI, HTTPException
 from fastapi.responses import HTMLResponse, Response
+
 from pomona.command import run_key
 from pomona.stages import STAGES
-
 from pomona_airflow.deployment import Deployment
 from pomona_airflow.links import PREFIX
 

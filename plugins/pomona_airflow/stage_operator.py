@@ -9,10 +9,10 @@ from typing import Any
 
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, DownstreamTasksSkipped
+
 from pomona.command import Place, arguments, run_key
 from pomona.knobs import BadKnob, resolve
 from pomona.stages import STAGES
-
 from pomona_airflow.deployment import Deployment
 from pomona_airflow.links import OutcomeLink, ReportLink
 

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 from pomona_airflow.deployment import PROJECT, BadSetting, Deployment, dotenv, slug
 
 

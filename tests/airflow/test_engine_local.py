@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+
 from pomona_airflow import leash, spark_home
 from pomona_airflow.deployment import PROJECT, Deployment
 from pomona_airflow.engine_local import Engine

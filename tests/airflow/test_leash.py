@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+
 from pomona_airflow import leash
 
 # Like Spark's daemon: a process group of its own, and deaf to SIGTERM.

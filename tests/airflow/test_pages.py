@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from airflow.api_fastapi.core_api.security import get_user
 from fastapi.testclient import TestClient
+
 from pomona_airflow.pages import app
 
 RUN = "manual__2026-01-02T03:04:05+00:00"

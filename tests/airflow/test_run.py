@@ -10,8 +10,8 @@ import threading
 from pathlib import Path
 
 import pytest
-from pomona_airflow.deployment import PROJECT
 
+from pomona_airflow.deployment import PROJECT
 from run.chain import _JOB_LINE, Refused, alone, checked_images, checked_knobs
 from run.services import taken_by
 from run.table import table

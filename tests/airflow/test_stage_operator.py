@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from airflow.sdk import DAG
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, DownstreamTasksSkipped
+
 from pomona.stages import STAGES, edges
 from pomona_airflow.stage_operator import StageOperator
 

@@ -8,8 +8,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from pomona.knobs import resolve
-from pomona.vision.describe import HISTOGRAM_BINS, Describer, Extractor
 
 from bench import __main__ as table
 from bench.chains import across_rotations
@@ -17,6 +15,8 @@ from bench.measure import MB, Row, done, used
 from bench.plain_loop import described
 from bench.stand import VARIABLE, real, stand
 from demo import orchard
+from pomona.knobs import resolve
+from pomona.vision.describe import HISTOGRAM_BINS, Describer, Extractor
 
 # A process that starts another; the other holds 120 MB and works for at least half a second of CPU.
 _BUSY = """

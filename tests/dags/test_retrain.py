@@ -13,6 +13,7 @@ import pytest
 from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk import DAG, BaseOperator
 from airflow.sdk.exceptions import AirflowFailException
+
 from pomona.command import parse, parser
 from pomona.knobs import KNOBS, BadKnob
 from pomona.stages import DATASETS, STAGES

@@ -11,6 +11,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from sklearn.linear_model import LogisticRegression
+
+from demo import orchard
 from pomona.knobs import resolve
 from pomona.landing import Landing
 from pomona.leakage import is_ignored, place, split_folders
@@ -18,9 +21,6 @@ from pomona.vision.chain import Row, fit_chain
 from pomona.vision.classify import probabilities
 from pomona.vision.decode import BadImage, check
 from pomona.vision.describe import Describer, Description, Extractor
-from sklearn.linear_model import LogisticRegression
-
-from demo import orchard
 
 FRAMES = 12
 KNOBS = resolve({"n_words": 100, "n_components": 32})

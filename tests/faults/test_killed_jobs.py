@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+
 from pomona import command
 from pomona.knobs import resolve
 from pomona.lake import Lake
@@ -16,7 +17,6 @@ from pomona.stages import STAGES
 from pomona_airflow import leash
 from pomona_airflow.deployment import Deployment
 from pomona_airflow.engine_local import Engine
-
 from tests.conftest import SMALL
 
 pytestmark = [pytest.mark.heavy, pytest.mark.timeout(1800)]

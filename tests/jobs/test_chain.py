@@ -6,12 +6,12 @@ import shutil
 
 import numpy as np
 import pytest
+
 from pomona import tracking, work
 from pomona.jobs import ingest
 from pomona.jobs.train import gathered
 from pomona.outcome import BadInput
 from pomona.work import Work
-
 from tests import strange_pictures
 
 

@@ -7,10 +7,10 @@ import shutil
 from collections import Counter
 
 import pytest
+
 from pomona import snapshots
 from pomona.landing import Landing
 from pomona.outcome import BadInput
-
 from tests import strange_pictures
 
 

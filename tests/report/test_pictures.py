@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+
 from pomona.report.pictures import patch, patches, thumbnail, with_keypoints, word_strips
 from pomona.vision.describe import Describer, Extractor
 

@@ -10,8 +10,9 @@ import zipfile
 from html.parser import HTMLParser
 from pathlib import Path
 
-import pomona
 import pytest
+
+import pomona
 from pomona.judgement import scores
 from pomona.knobs import resolve
 from pomona.report import formats

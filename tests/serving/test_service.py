@@ -13,8 +13,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from pomona import bundle, tracking
 
+from pomona import bundle, tracking
 from serving.champion import Champion, NoChampion
 from tests.drawn_model import chain, knobs, pictures, trained_on
 

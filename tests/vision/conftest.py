@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
+
 from pomona.knobs import resolve
 from pomona.vision.chain import Row
 from pomona.vision.describe import Describer, Extractor

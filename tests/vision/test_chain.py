@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from pomona.vision.chain import Chain, fit_chain
 from pomona.vision.classify import OneClass
 from pomona.vision.decode import BadImage

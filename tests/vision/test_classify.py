@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pomona.knobs import resolve
-from pomona.vision.classify import Classifier, OneClass, fit, probabilities, weights_of
 from sklearn.linear_model import LogisticRegression
 from sklearn.neural_network import MLPClassifier
+
+from pomona.knobs import resolve
+from pomona.vision.classify import Classifier, OneClass, fit, probabilities, weights_of
 
 GENERATOR = np.random.default_rng(0)
 FEATURES = GENERATOR.normal(size=(90, 5)) + np.repeat(np.eye(3, 5) * 1.5, 30, axis=0)

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
+
 from pomona.vision.decode import BadImage, Header, check, decode
 
 ORIENTED = {

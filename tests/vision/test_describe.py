@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+
 from pomona.knobs import resolve
 from pomona.vision.decode import BadImage
 from pomona.vision.describe import HISTOGRAM_BINS, N_BINS, Describer, Extractor, n_dims

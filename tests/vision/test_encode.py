@@ -7,6 +7,7 @@ from operator import add
 
 import numpy as np
 import pytest
+
 from pomona.vision.describe import Description
 from pomona.vision.encode import Encoding, Moments, fit_projection, project, vector
 from pomona.vision.words import Preparation

@@ -7,6 +7,7 @@ from typing import Any
 import faiss
 import numpy as np
 import pytest
+
 from pomona.vision.words import Preparation, TooFewDescriptors, assign, draw, learn, prepare, vocabulary_size
 
 SIFT = Preparation("sift", root=True, colour_weight=0.5)
