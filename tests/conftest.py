@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -41,6 +42,8 @@ def spark() -> Iterator[Any]:
         builder = builder.config(name, value)
     session = builder.getOrCreate()
     session.sparkContext.setLogLevel("ERROR")
+    # py4j says goodbye when the interpreter ends, to streams that are closed by then.
+    logging.getLogger("py4j").setLevel(logging.WARNING)
     yield session
     session.stop()
 
