@@ -55,7 +55,7 @@ class Runs:
     folder: Path
     landing: Path
     name: str = "tests"
-    knobs: dict[str, Any] = field(default_factory=dict)
+    knobs: dict[str, Any] = field(default_factory=lambda: dict(SMALL))
 
     @property
     def lake(self) -> Lake:
@@ -66,7 +66,7 @@ class Runs:
         return f"sqlite:///{self.folder}/mlflow.db"
 
     def work(self, run: str, stage: str, **knobs: Any) -> Work:
-        resolved = resolve({**SMALL, **self.knobs, **knobs})
+        resolved = resolve({**self.knobs, **knobs})
         place = command.Place(run, self.name, str(self.folder / "lake"), str(self.landing), self.tracking)
         return Work(command.parse(command.arguments(stage, place, resolved)), self.lake)
 

@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from pomona import command, stages
+from pomona.datasets import DATASETS
 from pomona.knobs import KNOBS, PRESETS, BadKnob, resolve
 from tests.conftest import PROJECT
 
@@ -78,7 +79,7 @@ def test_every_dataset_read_is_written_by_an_earlier_stage():
         assert set(stage.reads) <= written, stage.name
         assert not set(stage.writes) & written, stage.name
         written |= set(stage.writes)
-    assert written == set(stages.DATASETS)
+    assert written == set(DATASETS)
 
 
 def test_the_edges_are_the_chain_without_what_a_longer_way_implies():

@@ -8,9 +8,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from pomona.lake import Lake, arrow_schema, npz
+from pomona.datasets import DATASETS
+from pomona.formats import arrow_schema, npz
+from pomona.lake import Lake
 from pomona.outcome import BadInput
-from pomona.stages import DATASETS
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from pomona.datasets import DATASETS
 from pomona.knobs import KNOBS
 from pomona.leakage import (
     NO_LABEL,
@@ -25,7 +26,6 @@ from pomona.leakage import (
     split_of_group,
     unsafe_groups,
 )
-from pomona.stages import DATASETS
 
 FRUITS = r"^(?:(?P<group>r\d*)_)?\d+_100\.\w+$"
 SPLITS = {"Training": "train", "Test": "test"}

@@ -18,7 +18,6 @@ import io
 import json
 import os
 import tempfile
-import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -28,8 +27,10 @@ from typing import TYPE_CHECKING, Any
 
 import fsspec
 
+from pomona.datasets import DATASETS
+from pomona.formats import arrow_schema, npz
 from pomona.outcome import BadInput, File
-from pomona.stages import DATASETS, STAGES
+from pomona.stages import STAGES
 
 if TYPE_CHECKING:
     import numpy as np
@@ -296,35 +297,6 @@ class Lake:
 def writer_of(dataset: str) -> str:
     """The stage that writes the dataset."""
     return next(stage.name for stage in STAGES.values() if dataset in stage.writes)
-
-
-def arrow_schema(dataset: str) -> pa.Schema:
-    """The Arrow schema of a dataset of rows, without metadata."""
-    import pyarrow as pa
-
-    simple = {
-        "string": pa.string(),
-        "binary": pa.binary(),
-        "int32": pa.int32(),
-        "int64": pa.int64(),
-        "float64": pa.float64(),
-        "bool": pa.bool_(),
-        "list<float64>": pa.list_(pa.float64()),
-    }
-    return pa.schema([(column.name, simple[column.type]) for column in DATASETS[dataset].columns])
-
-
-def npz(arrays: Mapping[str, np.ndarray]) -> bytes:
-    """The arrays as an uncompressed `.npz` without clock times, so that equal arrays are equal bytes."""
-    import numpy as np
-
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        for name in sorted(arrays):
-            member = io.BytesIO()
-            np.lib.format.write_array(member, np.ascontiguousarray(arrays[name]), allow_pickle=False)
-            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), member.getvalue())
-    return buffer.getvalue()
 
 
 def digest(files: Iterable[File]) -> str:

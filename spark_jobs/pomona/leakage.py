@@ -10,7 +10,7 @@ import re
 from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pomona.stages import DATASETS
+from pomona.datasets import DATASETS
 
 if TYPE_CHECKING:
     import pandas as pd

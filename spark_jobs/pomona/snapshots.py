@@ -10,7 +10,8 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from pomona.lake import Lake, arrow_schema, now
+from pomona.formats import arrow_schema
+from pomona.lake import Lake, now
 from pomona.landing import Listed
 from pomona.leakage import Misplaced, Placement, is_ignored, place, split_folders
 from pomona.outcome import File

@@ -17,7 +17,7 @@ from pomona_airflow import leash, spark_home
 from pomona_airflow.deployment import PROJECT, Deployment
 from pomona_airflow.engine_local import Engine
 
-pytestmark = pytest.mark.heavy
+pytestmark = pytest.mark.timeout(300)
 
 WORKING = """
 import sys, time

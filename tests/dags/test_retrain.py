@@ -15,8 +15,9 @@ from airflow.sdk import DAG, BaseOperator
 from airflow.sdk.exceptions import AirflowFailException
 
 from pomona.command import parse, parser
+from pomona.datasets import DATASETS
 from pomona.knobs import KNOBS, BadKnob
-from pomona.stages import DATASETS, STAGES
+from pomona.stages import STAGES
 from pomona_airflow.deployment import PROJECT, Deployment
 from pomona_airflow.stage_operator import StageOperator
 

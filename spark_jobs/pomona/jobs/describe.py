@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from pomona.lake import Lake, arrow_schema
+from pomona.formats import arrow_schema
+from pomona.lake import Lake
 from pomona.outcome import File, Result
 from pomona.work import Work, in_worker
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pomona.lake import Lake, arrow_schema
+from pomona.formats import arrow_schema
+from pomona.lake import Lake
 from pomona.outcome import File, Result
 from pomona.vision.describe import Description, n_dims
 from pomona.vision.encode import Encoding, Moments, fit_projection, project, vector

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pomona import champion, judgement, tracking
-from pomona.lake import arrow_schema
+from pomona.formats import arrow_schema
 from pomona.leakage import unsafe_groups
 from pomona.outcome import File, Result
 from pomona.vision.classify import Classifier, probabilities

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from pomona import tracking
-from pomona.lake import Lake, arrow_schema
+from pomona.formats import arrow_schema
+from pomona.lake import Lake
 from pomona.landing import Landing, Unsteady
 from pomona.outcome import BadInput, File, Result
 from pomona.work import LOG, Work, code_hash, in_worker

@@ -1,0 +1,206 @@
+"""The datasets: what stages hand to each other, with the columns or arrays of each. Part of the contract, standard library only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table (an Arrow type name) or one array of an `.npz` (dtype and shape)."""
+
+    name: str
+    type: str
+    help: str
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A named thing that one stage writes and others read.
+
+    `kind` is `rows` (Parquet), `arrays` (`.npz`, read with `allow_pickle=False`) or `document` (JSON).
+    `shared` datasets are immutable parts that all runs of a lake use; the others belong to one run.
+    """
+
+    name: str
+    kind: Literal["rows", "arrays", "document"]
+    help: str
+    columns: tuple[Column, ...]
+    shared: bool = False
+
+
+def _columns(*rows: tuple[str, str, str]) -> tuple[Column, ...]:
+    return tuple(Column(*row) for row in rows)
+
+
+_CONTENT = ("content", "string", "SHA-256 of the file's bytes, hexadecimal")
+
+DATASETS: Mapping[str, Dataset] = {
+    dataset.name: dataset
+    for dataset in (
+        Dataset(
+            "images",
+            "rows",
+            "one row per content: the bytes as they came",
+            _columns(
+                _CONTENT,
+                ("image", "binary", "the file's bytes, untouched"),
+                ("format", "string", "what the bytes are (JPEG, PNG, …), whatever the file's name says"),
+                ("width", "int32", "pixels, as stored"),
+                ("height", "int32", "pixels, as stored"),
+            ),
+            shared=True,
+        ),
+        Dataset(
+            "placements",
+            "rows",
+            "one row per path of a readable image, over all time; a numbered snapshot of it belongs to each run",
+            _columns(
+                ("path", "string", "below the landing folder, with /"),
+                ("size", "int64", "bytes, as listed"),
+                ("version", "string", "modification time or ETag, as listed"),
+                _CONTENT,
+                ("part", "string", "the images part that holds the bytes"),
+                ("label", "string", "first folder below the split"),
+                ("split", "string", "train or test"),
+                ("group", "string", "images that belong together (a video, a variety)"),
+                ("first_seen", "string", "UTC, ISO 8601"),
+                ("gone_since", "string", "UTC, ISO 8601; null while the path is listed"),
+            ),
+        ),
+        Dataset(
+            "rejects",
+            "rows",
+            "one row per listed file that is no usable image",
+            _columns(
+                ("path", "string", "below the landing folder, with /"),
+                ("size", "int64", "bytes, as listed"),
+                ("version", "string", "modification time or ETag, as listed"),
+                ("reason", "string", "why, in a few words"),
+                ("final", "bool", "false: looked at again by the next ingest"),
+                ("first_seen", "string", "UTC, ISO 8601"),
+            ),
+        ),
+        Dataset(
+            "roster",
+            "rows",
+            "the distinct images of one run, sorted by content: leaks, copies and conflicts taken out",
+            _columns(
+                _CONTENT,
+                ("path", "string", "its first path"),
+                ("label", "string", "its one label"),
+                ("split", "string", "train or test"),
+                ("group", "string", "images that belong together"),
+                ("part", "string", "the images part that holds the bytes"),
+            ),
+        ),
+        Dataset(
+            "descriptors",
+            "rows",
+            "one row per content and extractor key: local descriptors and a colour histogram",
+            _columns(
+                _CONTENT,
+                ("n_keypoints", "int32", "rows of the matrix; may be 0"),
+                ("descriptors", "binary", "(n_keypoints, n_dims) uint8, row by row"),
+                ("histogram", "binary", "(n_bins,) float32, sums to 1"),
+            ),
+            shared=True,
+        ),
+        Dataset(
+            "vocabulary",
+            "arrays",
+            "the visual words",
+            _columns(("words", "float32[n_words, n_dims]", "centres in the space of prepared descriptors")),
+        ),
+        Dataset(
+            "encoder",
+            "arrays",
+            "the projection fitted on training rows",
+            _columns(
+                ("mean", "float64[n_features]", "mean of the training vectors"),
+                ("components", "float64[n_components, n_features]", "principal axes, largest variance first"),
+            ),
+        ),
+        Dataset(
+            "features",
+            "rows",
+            "one row per image of the run, beside it the same as CSV",
+            _columns(
+                _CONTENT,
+                ("image", "string", "its first path"),
+                ("label", "string", "its one label"),
+                ("split", "string", "train or test"),
+                ("group", "string", "images that belong together"),
+                ("features", "list<float64>", "the projected vector"),
+            ),
+        ),
+        Dataset(
+            "model",
+            "arrays",
+            "the classifier's layers: weights0, bias0, weights1, …",
+            _columns(
+                ("classes", "str[n_classes]", "labels, sorted"),
+                ("weights0", "float64[n_components, n_out]", "first layer; further layers follow"),
+                ("bias0", "float64[n_out]", "first layer's bias"),
+            ),
+        ),
+        Dataset(
+            "validation",
+            "document",
+            "grouped cross-validation on training rows, everything fitted inside the fold",
+            _columns(
+                ("accuracy", "float", "mean over held-out images"),
+                ("macro_f1", "float", "mean of the classes' F1"),
+                ("interval", "list", "95 % interval of the accuracy, groups resampled"),
+                ("n_images", "int", "images in the declared sample"),
+                ("n_groups", "int", "their groups"),
+                ("n_folds", "int", "folds; 0 when the data allow none, then `why` says so"),
+            ),
+        ),
+        Dataset(
+            "predictions",
+            "rows",
+            "one row per test image, beside it the same as CSV",
+            _columns(
+                _CONTENT,
+                ("image", "string", "its first path"),
+                ("label", "string", "what the folder says"),
+                ("group", "string", "images that belong together"),
+                ("prediction", "string", "what the model says"),
+                ("probability", "float64", "of the prediction"),
+                ("probabilities", "list<float64>", "of every class, in the model's order"),
+            ),
+        ),
+        Dataset(
+            "metrics",
+            "document",
+            "the scores, official and group-safe, with intervals over groups",
+            _columns(
+                ("official", "dict", "scores on all test images"),
+                ("group_safe", "dict", "scores on test images whose group is not in train"),
+                ("validation", "dict", "the cross-validated score from train"),
+            ),
+        ),
+        Dataset(
+            "verdict",
+            "document",
+            "promote or keep, and why",
+            _columns(
+                ("decision", "str", "promote or keep"),
+                ("reason", "str", "one line"),
+                ("champion", "int", "the version it was measured against; null without one"),
+            ),
+        ),
+        Dataset(
+            "registration",
+            "document",
+            "the MLflow version, the report and the summary of the run",
+            _columns(
+                ("version", "int", "the registered model's version"),
+                ("alias_moved", "bool", "whether champion points to it now"),
+            ),
+        ),
+    )
+}
