@@ -17,6 +17,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 _ROW_GROUP_BYTES = 4 << 20
+_PATTERN_SIGNS = re.compile(r"([{}\[\]*?\\])")
 
 
 def now() -> str:
@@ -67,9 +69,9 @@ class Lake:
         return f"{base}/{path}" if self.is_local else str(fs.unstrip_protocol(f"{base}/{path}"))
 
     def spark_location(self, path: str) -> str:
-        """The URI under which Spark reads the file."""
-        location = self.location(path)
-        return Path(location).as_uri() if self.is_local else location.replace("s3://", "s3a://", 1)
+        """The URI under which Spark reads the file: not percent-encoded, and what Hadoop takes for a pattern escaped."""
+        location = _PATTERN_SIGNS.sub(r"\\\1", self.location(path))
+        return f"file://{location}" if self.is_local else location.replace("s3://", "s3a://", 1)
 
     # ---- bytes
 

@@ -14,7 +14,7 @@ from pomona import command
 from pomona.knobs import resolve
 from pomona.lake import Lake
 from pomona.stages import STAGES
-from pomona_airflow import leash
+from pomona_airflow import leash, spark_home
 from pomona_airflow.deployment import Deployment
 from pomona_airflow.engine_local import Engine
 from tests.conftest import SMALL
@@ -28,14 +28,16 @@ DELAYS_S = (1.0, 0.3, 0.05)
 @pytest.fixture
 def deployment(tmp_path: Path, landing: Path) -> Deployment:
     environment = {
-        "POMONA_STATE": str(tmp_path / "state"),
+        "POMONA_TRACKING": f"sqlite:///{tmp_path}/mlflow.db",
         "POMONA_LAKE": str(tmp_path / "lake"),
         "POMONA_LANDING": str(landing),
         "POMONA_NAME": "faults",
         "POMONA_SPARK_MEMORY": "1g",
     }
-    (tmp_path / "state").mkdir()
-    return Deployment.from_environment(environment)
+    made = Deployment.from_environment(environment)
+    # The project's own state folder: Spark's class archive is made once for everybody.
+    spark_home.rehearse(spark_home.prepared(made.state))
+    return made
 
 
 def words(deployment: Deployment, run: str, stage: str) -> list[str]:

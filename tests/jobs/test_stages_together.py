@@ -39,6 +39,11 @@ def test_one_partition_and_seven_give_equal_hashes(runs, tmp_path, monkeypatch):
     assert max(partitions["one"].values()) <= 2 < 7 <= min(partitions["seven"].values())
 
 
+def test_a_lake_may_lie_in_a_folder_of_any_name(runs, tmp_path):
+    runs.folder = tmp_path / "my pictures [1] {a} é=100% *"
+    assert runs.through("r", "learn_vocabulary")["learn_vocabulary"].counts["words"] == 20
+
+
 def test_another_seed_gives_another_vocabulary(runs):
     runs.through("a", "learn_vocabulary")
     runs.through("b", "learn_vocabulary", seed=1)
@@ -159,8 +164,9 @@ def test_a_class_with_one_image_is_trained_and_shown(runs, landing):
     assert "lonely" in (runs.lake.get("runs/r/report.html")).decode()
 
 
-def test_the_classic_preset_runs_on_ten_words_a_class(runs):
-    results = runs.through("r", "train", preset="classic", n_words=None, n_components=None)
+@pytest.mark.parametrize("extractor", ["sift", "orb"])
+def test_the_classic_preset_runs_on_ten_words_a_class(runs, extractor):
+    results = runs.through("r", "train", preset="classic", extractor=extractor, n_words=None, n_components=None)
     assert results["learn_vocabulary"].counts["words"] == 30
     assert results["encode"].counts["components"] == 21
     assert results["encode"].counts["features"] == 30
