@@ -23,6 +23,7 @@ def table(summary: Mapping[str, Any], outcomes: Mapping[str, Mapping[str, Any]],
         ("model", f"{model['name']} version {model['version']}{', now champion' if model['champion'] else ''}"),
         ("verdict", f"{verdict['decision']}: {verdict['reason']}"),
         ("report", f"{place}/{summary['files']['report']}"),
+        ("next", f"POMONA_NAME={model['name']} make serve"),
     ]
     return "\n".join(["", *(f"  {name:<9} {text}" for name, text in rows)])
 

@@ -46,6 +46,7 @@ def test_the_table_says_what_came_out() -> None:
         "model     orchard version 3, now champion",
         "verdict   promote: the first model",
         "report    /lake/orchard/runs/x/report.html",
+        "next      POMONA_NAME=orchard make serve",
     ]
 
 
