@@ -13,7 +13,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -173,8 +173,6 @@ def down(services: Services, *, quiet: bool = False) -> int:
     holder = services.holder()
     if holder is None:
         services.record.unlink(missing_ok=True)
-        if not quiet:
-            print(f"{services.deployment.name}: nothing was up")
         return 0
     below = [holder, *holder.children(recursive=True)]
     holder.terminate()
@@ -190,6 +188,16 @@ def down(services: Services, *, quiet: bool = False) -> int:
     if not quiet:
         print(f"{services.deployment.name}: down, {len(below)} processes ended")
     return 0
+
+
+def down_all(deployment: Deployment) -> int:
+    """0 when nothing is left of what `make up` started, whatever names it was started under."""
+    found = [
+        Services.of(replace(deployment, name=record.parent.name)) for record in sorted((deployment.state / "up").glob("*/services.json"))
+    ]
+    if not any(services.holder() for services in found):
+        print("nothing was up")
+    return max((down(services, quiet=services.holder() is None) for services in found), default=0)
 
 
 def taken_by(variable: str, port: int) -> str:
@@ -265,13 +273,16 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("what", choices=("up", "down", "hold"))
     given = parser.parse_args(words)
     try:
-        services = Services.of(Deployment.from_environment())
-        return {"up": up, "down": down, "hold": hold}[given.what](services)
+        deployment = Deployment.from_environment()
+        if given.what == "down":
+            return down_all(deployment)
+        services = Services.of(deployment)
+        return up(services) if given.what == "up" else hold(services)
     except (BadSetting, NoJava, RuntimeError) as error:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        return down(services) or 130
+        return down_all(deployment) or 130
 
 
 if __name__ == "__main__":
