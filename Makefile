@@ -47,6 +47,7 @@ checked:
 setup: checked $(VENV)/ready  ## the virtual environment, from the hashed lock file
 
 $(VENV)/ready: requirements.lock pyproject.toml | checked
+	@echo "setting up $(VENV) from requirements.lock: a minute or two, once"
 	@$(PYTHON) -m venv $(VENV)
 	@sed -n '/^uv==/,/^[a-z].*==/p' requirements.lock | sed '$$d' > $(VENV)/uv.lock
 	@$(BIN)/pip install -q --disable-pip-version-check --no-deps --require-hashes -r $(VENV)/uv.lock
