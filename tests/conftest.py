@@ -120,3 +120,12 @@ def landing(orchard: Path, tmp_path: Path) -> Path:
 def runs(spark: Any, landing: Path, tmp_path: Path) -> Runs:
     """Runs on a new lake over a copy of the orchard."""
     return Runs(tmp_path, landing)
+
+
+@pytest.fixture(scope="session")
+def photographs() -> Path:
+    """The folder of real photographs, with `fruits10/` and `threebody/`; tests that need it say so where there is none."""
+    folder = os.environ.get("POMONA_REAL_IMAGES")
+    if not folder:
+        pytest.skip("POMONA_REAL_IMAGES is not set: it names a folder that holds fruits10/ and threebody/")
+    return Path(folder)

@@ -8,7 +8,7 @@ import tempfile
 
 def use() -> None:
     """Points this process, and those that it starts, to a home in the temporary folder."""
-    for name in [name for name in os.environ if name.startswith(("AIRFLOW", "POMONA_"))]:
+    for name in [name for name in os.environ if name.startswith(("AIRFLOW", "POMONA_")) and name != "POMONA_REAL_IMAGES"]:
         del os.environ[name]
     os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="pomona-tests-airflow-")
     os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"

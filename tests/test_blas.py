@@ -47,11 +47,8 @@ def test_labels_agree_under_another_blas_kernel(orchard):
 
 
 @pytest.mark.heavy
-def test_labels_agree_under_another_blas_kernel_on_photographs():
-    folder = os.environ.get("POMONA_REAL_IMAGES")
-    if not folder:
-        pytest.skip("POMONA_REAL_IMAGES is not set: no real photographs to compare on")
-    sandy, haswell = (answers(Path(folder) / "fruits10", core) for core in ("Sandybridge", "Haswell"))
+def test_labels_agree_under_another_blas_kernel_on_photographs(photographs):
+    sandy, haswell = (answers(photographs / "fruits10", core) for core in ("Sandybridge", "Haswell"))
     same = [one == other for one, other in zip(sandy["labels"], haswell["labels"], strict=True)]
     assert len(same) == 6821
     assert sum(same) / len(same) >= 0.999

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import time
 from pathlib import Path
 
@@ -274,11 +273,8 @@ def test_a_hundred_thousand_placements_take_less_than_two_seconds() -> None:
 
 
 @pytest.fixture(scope="module")
-def threebody() -> pa.Table:
-    folder = os.environ.get("POMONA_REAL_IMAGES")
-    if not folder:
-        pytest.skip("POMONA_REAL_IMAGES is not set: it names a folder that holds threebody/")
-    root = Path(folder) / "threebody"
+def threebody(photographs: Path) -> pa.Table:
+    root = photographs / "threebody"
     paths = [path.relative_to(root).as_posix() for path in root.rglob("*.jpg")]
     return placements(*(row(path, hashlib.sha256((root / path).read_bytes()).hexdigest()) for path in paths))
 

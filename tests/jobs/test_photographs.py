@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 
@@ -11,14 +10,6 @@ import pytest
 from tests.conftest import Runs
 
 pytestmark = [pytest.mark.heavy, pytest.mark.timeout(1800)]
-
-
-@pytest.fixture
-def photographs() -> Path:
-    folder = os.environ.get("POMONA_REAL_IMAGES")
-    if not folder:
-        pytest.skip("POMONA_REAL_IMAGES is not set: it names a folder that holds fruits10/ and threebody/")
-    return Path(folder)
 
 
 def scored(runs: Runs, landing: Path, preset: str) -> dict:
