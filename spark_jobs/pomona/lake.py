@@ -177,32 +177,27 @@ class Lake:
         table = table.cast(schema)
         rows_a_group = max(1, int(_ROW_GROUP_BYTES * table.num_rows / max(1, table.nbytes)))
         buffer = io.BytesIO()
-        packed = any(column.type == "binary" for column in DATASETS[dataset].columns)
         # Packed pixels and descriptors do not compress enough to pay for the time; hashes and labels do.
-        compression: Any = dict.fromkeys(schema.names, "snappy")
-        if packed:
-            compression.update({c.name: "none" for c in DATASETS[dataset].columns if c.type == "binary"})
+        packed = {column.name for column in DATASETS[dataset].columns if column.type == "binary"}
+        compression: Any = {name: "none" if name in packed else "snappy" for name in schema.names}
         pq.write_table(table, buffer, row_group_size=rows_a_group, compression=compression, use_dictionary=not packed)
-        return self._write(folder, name or "{sha256}.parquet", buffer.getvalue(), rows=table.num_rows)
+        return self.write_file(folder, name or "{sha256}.parquet", buffer.getvalue(), rows=table.num_rows)
 
     def write_arrays(self, folder: str, dataset: str, arrays: Mapping[str, np.ndarray]) -> File:
         """Writes the arrays as one `.npz` whose bytes are a function of the arrays alone."""
         declared = {column.name for column in DATASETS[dataset].columns}
         if not declared <= set(arrays):
             raise ValueError(f"{dataset} lacks {sorted(declared - set(arrays))}")
-        return self._write(folder, f"{dataset}.npz", npz(arrays), rows=len(next(iter(arrays.values()))))
+        return self.write_file(folder, f"{dataset}.npz", npz(arrays), rows=len(next(iter(arrays.values()))))
 
     def write_document(self, folder: str, dataset: str, document: Mapping[str, Any]) -> File:
         declared = {column.name for column in DATASETS[dataset].columns}
         if not declared <= set(document):
             raise ValueError(f"{dataset} lacks {sorted(declared - set(document))}")
-        return self._write(folder, f"{dataset}.json", _json(document), rows=1)
+        return self.write_file(folder, f"{dataset}.json", _json(document), rows=1)
 
     def write_file(self, folder: str, name: str, data: bytes, *, rows: int = 1) -> File:
-        """Writes anything else that belongs to a dataset (CSV, HTML)."""
-        return self._write(folder, name, data, rows=rows)
-
-    def _write(self, folder: str, name: str, data: bytes, *, rows: int) -> File:
+        """Writes anything that belongs to a dataset; `{sha256}` in the name stands for the hash of its bytes."""
         digest = hashlib.sha256(data).hexdigest()
         file = File(f"{folder}/{name.format(sha256=digest)}", digest, len(data), rows)
         self.put(file.path, data)

@@ -73,7 +73,7 @@ class Facts:
 
     @property
     def seconds(self) -> dict[str, float]:
-        """Wall seconds of each stage's work, from its first line to its outcome; starting Spark is not in them."""
+        """Wall seconds of each stage's work, from its first line to its outcome; starting the JVM is not in them."""
         found = {stage: float(outcome.get("seconds", 0.0)) for stage, outcome in self.outcomes.items()}
         return {**found, "register": round(self.register_seconds, 3)}
 

@@ -85,8 +85,7 @@ class Work:
         """
         from pyspark.sql import functions as sf
 
-        sizes = self._sizes(paths)
-        share = sum(sizes) // (_TASKS_A_CORE * self.cores)
+        share = sum(self.lake.size(path) for path in paths) // (_TASKS_A_CORE * self.cores)
         conf = self.spark.conf
         conf.set("spark.sql.files.maxPartitionBytes", str(min(_MAX_SPLIT_BYTES, max(_MIN_SPLIT_BYTES, share))))
         conf.set("spark.sql.files.openCostInBytes", str(64 << 10))
@@ -116,9 +115,6 @@ class Work:
                 rows = pq.read_table(file, columns=["content", "image"], filters=pc.field("content").isin(contents.combine_chunks()))
             found.update(zip(rows["content"].to_pylist(), rows["image"].to_pylist(), strict=True))
         return found
-
-    def _sizes(self, paths: Sequence[str]) -> list[int]:
-        return [self.lake.size(path) for path in paths]
 
     def frame(self, table: pa.Table, partitions: int = 0) -> DataFrame:
         """A small table as a DataFrame, in as many partitions as asked for."""

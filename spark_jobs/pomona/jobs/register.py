@@ -7,6 +7,7 @@ report, `summary.json`, and the record that this run has reached its verdict.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -134,6 +135,7 @@ def _tags(facts: Facts) -> dict[str, Any]:
         "pomona.measured_against": facts.verdict["champion"] or "",
         "pomona.snapshot": facts.manifests["ingest"]["notes"]["snapshot"],
         "pomona.extractor": facts.manifests["describe"]["notes"]["extractor"],
+        "pomona.knobs": json.dumps(facts.knobs, sort_keys=True),
         **{f"pomona.hash.{name}": value for name, value in facts.hashes.items()},
     }
 
