@@ -100,6 +100,14 @@ def test_a_cleared_run_gives_the_same_hashes_one_version_and_the_same_verdict(ru
     assert [version.version for version in tracking.connect(runs.tracking).search_model_versions("name='tests'")] == [1]
 
 
+def test_a_cleared_run_over_other_pictures_does_not_pass_its_old_version_for_the_new_model(runs, landing):
+    runs.through("r")
+    for file in sorted(landing.glob("Training/*/*.jpg"))[::7]:
+        file.unlink()
+    with pytest.raises(BadInput, match=r"run r has registered version 1 of tests already, .* trigger a new run"):
+        runs.through("r")
+
+
 def test_the_served_model_gives_the_batch_jobs_probabilities_in_any_company(runs, landing):
     import mlflow.pyfunc
     import pandas as pd

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from pomona import promotions, tracking
 from pomona.bundle import N_PROBES
 from pomona.lake import Lake, now
-from pomona.outcome import Result
+from pomona.outcome import BadInput, Result
 from pomona.report.assembly import assembled
 from pomona.report.page import render
 from pomona.stages import STAGES
@@ -57,6 +57,7 @@ def run(work: Work) -> Result:
         metrics=_metrics(facts.metrics),
         tags=_tags(facts),
     )
+    _stop_if_other(work, registered, facts)
     move = _moved(work, facts.verdict, registered.version)
     facts = facts.registered(version=registered.version, alias_moved=move.moved, seconds=work.seconds)
     document = summary(facts)
@@ -138,6 +139,17 @@ def _tags(facts: Facts) -> dict[str, Any]:
         "pomona.knobs": json.dumps(facts.knobs, sort_keys=True),
         **{f"pomona.hash.{name}": value for name, value in facts.hashes.items()},
     }
+
+
+def _stop_if_other(work: Work, registered: tracking.Registered, facts: Facts) -> None:
+    """Refuses to pass an earlier version of this run for a model that came out differently since (a run keeps its one version)."""
+    place = work.order.place
+    known = tracking.version(place.tracking, place.name, registered.version).tags.get("pomona.hash.model")
+    if not registered.made and known != facts.hashes["model"]:
+        raise BadInput(
+            f"run {work.run} has registered version {registered.version} of {place.name} already, and since then its pictures have changed: "
+            "trigger a new run"
+        )
 
 
 def _moved(work: Work, verdict: Mapping[str, Any], version: int) -> promotions.Move:
