@@ -104,7 +104,7 @@ def test_a_cleared_run_over_other_pictures_does_not_pass_its_old_version_for_the
     runs.through("r")
     for file in sorted(landing.glob("Training/*/*.jpg"))[::7]:
         file.unlink()
-    with pytest.raises(BadInput, match=r"run r has registered version 1 of tests already, .* trigger a new run"):
+    with pytest.raises(BadInput, match=r"run r has registered version 1 of tests already; .*: trigger a new run"):
         runs.through("r")
 
 

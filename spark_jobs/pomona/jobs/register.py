@@ -147,7 +147,7 @@ def _stop_if_other(work: Work, registered: tracking.Registered, facts: Facts) ->
     known = tracking.version(place.tracking, place.name, registered.version).tags.get("pomona.hash.model")
     if not registered.made and known != facts.hashes["model"]:
         raise BadInput(
-            f"run {work.run} has registered version {registered.version} of {place.name} already, and since then its pictures have changed: "
+            f"run {work.run} has registered version {registered.version} of {place.name} already; its pictures have changed since: "
             "trigger a new run"
         )
 
