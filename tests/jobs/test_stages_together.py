@@ -7,6 +7,7 @@ import shutil
 import numpy as np
 import pytest
 
+from demo.orchard import KINDS, draw
 from pomona import tracking, work
 from pomona.jobs import ingest
 from pomona.jobs.train import gathered
@@ -161,6 +162,20 @@ def test_without_test_images_the_model_is_kept_back(runs, landing):
     results = runs.through("r")
     assert results["register"].status == "refused"
     assert "there are no test images" in results["register"].line
+
+
+def test_the_chain_is_cross_validated_by_groups_where_classes_have_several(runs, tmp_path):
+    runs.landing = tmp_path / "videos"
+    draw(runs.landing, frames=6, kinds=list(KINDS)[:2], rotations=4, bad=False)
+    runs.through("r", "train", folds=3)
+    validation = runs.work("r", "train").document("validation")
+    assert (validation["n_images"], validation["n_groups"], validation["n_folds"]) == (36, 6, 3)
+    assert 0.5 < validation["accuracy"] <= 1
+
+
+def test_one_group_a_class_is_not_cross_validated_and_the_run_says_why(runs):
+    line = runs.through("r", "train", folds=3)["train"].line
+    assert line.endswith("not cross-validated: fewer than two classes have a second group, which could be held out")
 
 
 def test_a_class_with_one_image_is_trained_and_shown(runs, landing):

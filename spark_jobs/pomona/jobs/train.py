@@ -95,13 +95,13 @@ def validated(work: Work, train: pd.DataFrame) -> dict[str, Any]:
     if knobs["folds"] == 0:
         return _unvalidated("the knob folds is 0")
     sample = sampled(train, n_images=knobs["fold_images"], seed=knobs["seed"])
+    if (sample.groupby("label")["group"].nunique() > 1).sum() < 2:
+        return _unvalidated("fewer than two classes have a second group, which could be held out")
     found = cross_validate(_rows(work, sample), knobs)
     if found.n_folds == 0:
         return _unvalidated(found.why)
     labels, groups = sample["label"].to_numpy(), sample["group"].to_numpy()
     held = np.asarray([prediction is not None for prediction in found.predictions])
-    if len(set(labels[held])) < 2:
-        return _unvalidated(f"fewer than two classes have a group to hold out; {found.why}")
     predictions = np.asarray(found.predictions, dtype=object)[held]
     result = scores(labels[held], predictions, sorted(set(labels)))
     spread = interval(labels[held], predictions, groups[held], statistic="accuracy", resamples=knobs["resamples"], seed=knobs["seed"])
