@@ -7,7 +7,9 @@ packed into parts near 32 MB; a placement or a reject per listed file; the roste
 from __future__ import annotations
 
 import hashlib
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from pomona import tracking
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
 PART_BYTES = 32 << 20
 _SHOWN = 200
+_READERS = 4
 _TAKEN = "path string, size long, version string, content string, part string, reason string, final boolean, bytes long"
 
 
@@ -34,22 +37,32 @@ def take(landing: Landing, lake: Lake, *, max_megapixels: float) -> Callable[[It
 
     def transform(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         packer = _Packer(lake)
-        for batch in batches:
-            for row in batch.to_pylist():
-                packer.add(row, *_opened(landing, row, max_megapixels))
-                if packer.bytes >= PART_BYTES:
-                    yield packer.flush()
+        for row, reading in _read_ahead(landing, (row for batch in batches for row in batch.to_pylist())):
+            packer.add(row, *_opened(reading, max_megapixels))
+            if packer.bytes >= PART_BYTES:
+                yield packer.flush()
         yield packer.flush()
 
     return transform
 
 
-def _opened(landing: Landing, row: dict[str, Any], max_megapixels: float) -> tuple[dict[str, Any] | None, str, bool]:
+def _read_ahead(landing: Landing, rows: Iterable[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], Future[bytes]]]:
+    """Each row with its file's bytes to come: a few files are read while others are decoded, for a disk or a bucket is slow to answer."""
+    with ThreadPoolExecutor(_READERS) as pool:
+        ahead: deque[tuple[dict[str, Any], Future[bytes]]] = deque()
+        for row in rows:
+            ahead.append((row, pool.submit(landing.read, row["path"], row["size"], row["version"])))
+            if len(ahead) > 2 * _READERS:
+                yield ahead.popleft()
+        yield from ahead
+
+
+def _opened(reading: Future[bytes], max_megapixels: float) -> tuple[dict[str, Any] | None, str, bool]:
     """(images row or None, reason, whether the reason is final)."""
     from pomona.vision.decode import BadImage, check
 
     try:
-        data = landing.read(row["path"], row["size"], row["version"])
+        data = reading.result()
         header = check(data, max_megapixels=max_megapixels)
     except BadImage as error:
         return None, str(error), True
