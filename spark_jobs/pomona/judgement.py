@@ -204,20 +204,6 @@ def without_comparison(*, n_test: int, champion: int | None, trouble: str = "") 
     return None
 
 
-def probe_trouble(stored: Floats, answered: Floats, *, tolerance: float = 1e-6) -> str:
-    """Why a champion is not the model that was registered, by its probe images; empty when it reproduces them.
-
-    Parameters
-    ----------
-    stored, answered : (n_probes, n_classes) float64 probabilities
-    """
-    if stored.shape != answered.shape:
-        return f"it answers its probe images with {answered.shape} probabilities instead of {stored.shape}"
-    worst = float(np.max(np.abs(stored - answered), initial=0.0))
-    # Written so that NaN is trouble too.
-    return "" if worst <= tolerance else f"it does not reproduce its probe images (off by {worst:.2g}, allowed {tolerance:g})"
-
-
 def _names(labels: Names, predictions: Names, classes: Sequence[str]) -> list[str]:
     known = [str(name) for name in classes]
     return known + sorted({str(name) for name in (*labels, *predictions)} - set(known))
