@@ -213,7 +213,7 @@ def _close(deployment: Deployment, run: str, code: int, log: Path, seconds: floa
     """Prints how the run ended; its exit code."""
     from pomona.lake import Lake
 
-    lake = Lake(deployment.lake, deployment.name)
+    lake = Lake(deployment.lake, deployment.name, deployment.s3)
     outcomes = {stage: lake.outcome(run, stage) for stage in STAGES} if run else {}
     first = next(iter(STAGES))
     began = outcomes.get(first)

@@ -31,7 +31,7 @@ def main(words: Sequence[str]) -> int:
     LOG.setLevel(logging.INFO)
     stage, run = order.stage.name, order.place.run
     LOG.info("%s of run %s: %s", stage, run, ", ".join(f"{name}={value}" for name, value in order.knobs.items()) or "no knobs")
-    lake = Lake(order.place.lake, order.place.name)
+    lake = Lake(order.place.lake, order.place.name, order.s3)
     started = now()
     work = Work(order, lake)
 

@@ -8,18 +8,38 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
+
+from pomona.s3 import ENCRYPTIONS, S3
 
 PROJECT = Path(__file__).resolve().parents[2]
-ENGINES = ("local",)
+ENGINES = ("local", "spark")
 _NOT_IN_A_NAME = re.compile(r"[^a-z0-9_-]+")
+_INSTEAD = {
+    "TRACKING": "use an MLflow server, and MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD",
+    **dict.fromkeys(
+        ("LANDING", "LAKE", "SPARK", "S3", "SQS"), "give credentials as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a role"
+    ),
+}
 _TRUTH = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False, "": False}
 
 
 class BadSetting(ValueError):
     """A variable of the environment has a value that Pomona cannot work with."""
+
+
+@dataclass(frozen=True)
+class Watch:
+    """When new images start a run: enough of them and none for a while, or the oldest has waited long enough."""
+
+    min_new_images: int
+    settle_s: int
+    max_wait_s: int
+    poll_s: int
+    sqs_queue: str
 
 
 @dataclass(frozen=True)
@@ -37,6 +57,13 @@ class Deployment:
     spark_memory: str
     spark_ui: bool
     spark_events: str
+    spark_connection: str
+    spark_driver_host: str
+    spark_executor_memory: str
+    spark_python: str
+    s3: S3
+    s3_jars: Path
+    watch: Watch
     airflow_port: int
     mlflow_port: int
     serve_port: int
@@ -56,22 +83,29 @@ class Deployment:
             return values.get(variable, "").strip()
 
         state = Path(read("POMONA_STATE") or PROJECT / ".pomona").expanduser().absolute()
-        landing = _place(read("POMONA_LANDING") or str(PROJECT / "landing"))
+        landing = _place("POMONA_LANDING", read("POMONA_LANDING") or str(PROJECT / "landing"))
         engine = read("POMONA_ENGINE") or "local"
         if engine not in ENGINES:
             raise BadSetting(f"POMONA_ENGINE={engine!r} is none of {' | '.join(ENGINES)}")
         return cls(
             name=_name(read("POMONA_NAME"), landing),
             landing=landing,
-            lake=_place(read("POMONA_LAKE") or str(PROJECT / "lake")),
+            lake=_place("POMONA_LAKE", read("POMONA_LAKE") or str(PROJECT / "lake")),
             engine=engine,
-            tracking=read("POMONA_TRACKING") or f"sqlite:///{state / 'mlflow.db'}",
+            tracking=_open("POMONA_TRACKING", read("POMONA_TRACKING")) or f"sqlite:///{state / 'mlflow.db'}",
             schedule=_cron(read("POMONA_SCHEDULE")),
             state=state,
             spark_cores=_matching("POMONA_SPARK_CORES", read("POMONA_SPARK_CORES") or "*", r"\*|[1-9]\d*", "* (all) or a whole number"),
-            spark_memory=_matching("POMONA_SPARK_MEMORY", read("POMONA_SPARK_MEMORY") or "2g", r"[1-9]\d*[mg]", "like 1500m or 2g"),
+            spark_memory=_memory("POMONA_SPARK_MEMORY", read("POMONA_SPARK_MEMORY") or "2g"),
             spark_ui=_truth("POMONA_SPARK_UI", read("POMONA_SPARK_UI")),
-            spark_events=read("POMONA_SPARK_EVENTS") and _place(read("POMONA_SPARK_EVENTS")),
+            spark_events=read("POMONA_SPARK_EVENTS") and _place("POMONA_SPARK_EVENTS", read("POMONA_SPARK_EVENTS")),
+            spark_connection=read("POMONA_SPARK_CONNECTION") or "spark_default",
+            spark_driver_host=read("POMONA_SPARK_DRIVER_HOST"),
+            spark_executor_memory=_memory("POMONA_SPARK_EXECUTOR_MEMORY", read("POMONA_SPARK_EXECUTOR_MEMORY") or "1g"),
+            spark_python=read("POMONA_SPARK_PYTHON"),
+            s3=_s3(read),
+            s3_jars=Path(read("POMONA_S3_JARS") or state / "s3-jars").expanduser().absolute(),
+            watch=_watch(read),
             airflow_port=_port("POMONA_AIRFLOW_PORT", read("POMONA_AIRFLOW_PORT") or "8080"),
             mlflow_port=_port("POMONA_MLFLOW_PORT", read("POMONA_MLFLOW_PORT") or "5000"),
             serve_port=_port("POMONA_SERVE_PORT", read("POMONA_SERVE_PORT") or "8000"),
@@ -109,8 +143,47 @@ def _name(given: str, landing: str) -> str:
     return given or slug(landing.rstrip("/").rsplit("/", 1)[-1]) or "pomona"
 
 
-def _place(text: str) -> str:
-    return text if "://" in text else str(Path(text).expanduser().absolute())
+def _place(variable: str, text: str) -> str:
+    return _open(variable, text) if "://" in text else str(Path(text).expanduser().absolute())
+
+
+def _open(variable: str, uri: str) -> str:
+    """The URI, which must hold no password: it stands in process lists, logs and pages."""
+    if urlsplit(uri).password:
+        raise BadSetting(f"{variable} holds a password, which every process list would show: {_INSTEAD[variable.split('_')[1]]}")
+    return uri
+
+
+def _s3(read: Callable[[str], str]) -> S3:
+    encryption, key = read("POMONA_S3_ENCRYPTION"), read("POMONA_S3_KMS_KEY")
+    if encryption and encryption not in ENCRYPTIONS:
+        raise BadSetting(f"POMONA_S3_ENCRYPTION={encryption!r} is none of {' | '.join(ENCRYPTIONS)}")
+    if key and encryption != "aws:kms":
+        raise BadSetting(f"POMONA_S3_KMS_KEY={key!r} needs POMONA_S3_ENCRYPTION=aws:kms")
+    endpoint = _open("POMONA_S3_ENDPOINT", read("POMONA_S3_ENDPOINT"))
+    if endpoint and not endpoint.startswith(("http://", "https://")):
+        raise BadSetting(f"POMONA_S3_ENDPOINT={endpoint!r} must begin with http:// or https://")
+    return S3(endpoint, read("POMONA_S3_REGION"), encryption, key)
+
+
+def _watch(read: Callable[[str], str]) -> Watch:
+    def number(variable: str, default: int, least: int) -> int:
+        value = read(variable) or str(default)
+        if not value.isdigit() or int(value) < least:
+            raise BadSetting(f"{variable}={value!r} must be a whole number from {least}")
+        return int(value)
+
+    return Watch(
+        min_new_images=number("POMONA_MIN_NEW_IMAGES", 20, 1),
+        settle_s=number("POMONA_SETTLE_S", 60, 0),
+        max_wait_s=number("POMONA_MAX_WAIT_S", 3600, 1),
+        poll_s=number("POMONA_POLL_S", 20, 0),
+        sqs_queue=_open("POMONA_SQS_QUEUE", read("POMONA_SQS_QUEUE")),
+    )
+
+
+def _memory(variable: str, value: str) -> str:
+    return _matching(variable, value, r"[1-9]\d*[mg]", "like 1500m or 2g")
 
 
 def _matching(variable: str, value: str, pattern: str, allowed: str) -> str:

@@ -48,7 +48,7 @@ def run(run: str, user: GetUserDep) -> HTMLResponse:
     from pomona.lake import Lake
 
     deployment, key = Deployment.from_environment(), run_key(run)
-    lake = Lake(deployment.lake, deployment.name)
+    lake = Lake(deployment.lake, deployment.name, deployment.s3)
     rows = []
     for stage, declared in STAGES.items():
         outcome = lake.outcome(key, stage)
@@ -67,7 +67,7 @@ def report(run: str, user: GetUserDep) -> Response:
     from pomona.lake import Lake
 
     deployment, key = Deployment.from_environment(), run_key(run)
-    lake = Lake(deployment.lake, deployment.name)
+    lake = Lake(deployment.lake, deployment.name, deployment.s3)
     if not lake.exists(_report(key)):
         raise HTTPException(404, f"run {key} has no report: its stage register has not ended")
     return HTMLResponse(lake.get(_report(key)), headers=_POLICY)

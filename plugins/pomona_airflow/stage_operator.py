@@ -63,7 +63,7 @@ class StageOperator(BaseOperator):
             knobs = resolve(dict(given))
         except BadKnob as error:
             raise AirflowFailException(str(error)) from None
-        place = Place(run_key(run_id), deployment.name, deployment.lake, deployment.landing, deployment.tracking)
+        place = Place(run_key(run_id), deployment.name, deployment.lake, deployment.landing, deployment.tracking, deployment.s3.text)
         return arguments(self.stage, place, knobs)
 
     def on_kill(self) -> None:
@@ -91,7 +91,7 @@ class StageOperator(BaseOperator):
 def _outcome(deployment: Deployment, run: str, stage: str) -> dict[str, Any] | None:
     from pomona.lake import Lake
 
-    return Lake(deployment.lake, deployment.name).outcome(run, stage)
+    return Lake(deployment.lake, deployment.name, deployment.s3).outcome(run, stage)
 
 
 def _doc(stage: str) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pomona.knobs import KNOBS, BadKnob, Knob, KnobValue, resolve
+from pomona.s3 import S3
 from pomona.stages import STAGES, Stage
 
 _SLUG = re.compile(r"[^A-Za-z0-9._-]+")
@@ -17,23 +18,29 @@ _SLUG = re.compile(r"[^A-Za-z0-9._-]+")
 
 @dataclass(frozen=True)
 class Place:
-    """Where a stage works: the same five texts for every stage of a run."""
+    """Where a stage works: the same six texts for every stage of a run."""
 
     run: str
     name: str
     lake: str
     landing: str
     tracking: str
+    s3: str = "{}"
 
 
 @dataclass(frozen=True)
 class Order:
-    """A parsed command line: the stage, where it works, its knobs, and (for ingest) the knobs of the whole run."""
+    """A parsed command line: the stage, where it works, its knobs, and (for ingest) the knobs of the whole run and what started it."""
 
     stage: Stage
     place: Place
     knobs: Mapping[str, KnobValue]
     resolved: Mapping[str, KnobValue]
+    started_by: str = ""
+
+    @property
+    def s3(self) -> S3:
+        return S3.parse(self.place.s3)
 
 
 PLACE_HELP = {
@@ -42,6 +49,7 @@ PLACE_HELP = {
     "lake": "folder or URI that holds the lakes of all names",
     "landing": "folder or URI where the pictures arrive",
     "tracking": "MLflow tracking URI",
+    "s3": "JSON of S3's endpoint, region, encryption and kms_key; {} for AWS's own",
 }
 
 
@@ -50,15 +58,15 @@ def run_key(run_id: str) -> str:
     return _SLUG.sub("-", run_id).strip("-.") or "run"
 
 
-def arguments(stage: str, place: Place, knobs: Mapping[str, KnobValue]) -> list[str]:
-    """The arguments of `run_stage.py` for one stage; `knobs` are all resolved knobs of the run."""
+def arguments(stage: str, place: Place, knobs: Mapping[str, KnobValue], *, started_by: str = "") -> list[str]:
+    """The arguments of `run_stage.py` for one stage; `knobs` are all resolved knobs of the run, `started_by` says what started it."""
     words = [stage]
     for name in PLACE_HELP:
         words += [f"--{name}", getattr(place, name)]
     for name in STAGES[stage].knobs:
         words += [f"--{name.replace('_', '-')}={_text(knobs[name])}"]
     if stage == "ingest":
-        words += ["--resolved", json.dumps(dict(knobs), sort_keys=True)]
+        words += ["--resolved", json.dumps(dict(knobs), sort_keys=True), "--started-by", started_by]
     return words
 
 
@@ -69,13 +77,14 @@ def parser() -> argparse.ArgumentParser:
     for stage in STAGES.values():
         command = commands.add_parser(stage.name, help=stage.help, description=f"{stage.name} {stage.help}.")
         for name, text in PLACE_HELP.items():
-            command.add_argument(f"--{name}", required=True, help=text)
+            command.add_argument(f"--{name}", required=True, type=_settings if name == "s3" else str, help=text)
         for knob in (KNOBS["preset"], *(KNOBS[name] for name in stage.knobs)):
             command.add_argument(
                 f"--{knob.name.replace('_', '-')}", type=_reader(knob), help=f"{knob.help} ({knob.bounds})".replace("%", "%%")
             )
         if stage.name == "ingest":
             command.add_argument("--resolved", type=_knobs, help="JSON of all knobs of the run; says whether anything is new")
+            command.add_argument("--started-by", default="", help="what started the run, in words: kept with it")
     return top
 
 
@@ -92,7 +101,7 @@ def parse(words: Sequence[str]) -> Order:
     place = Place(**{name: read[name] for name in PLACE_HELP})
     given = {name: read[name] for name in ("preset", *stage.knobs)}
     knobs = resolve(given)
-    return Order(stage, place, {name: knobs[name] for name in stage.knobs}, read.get("resolved") or knobs)
+    return Order(stage, place, {name: knobs[name] for name in stage.knobs}, read.get("resolved") or knobs, read.get("started_by", ""))
 
 
 def _text(value: KnobValue) -> str:
@@ -107,6 +116,13 @@ def _reader(knob: Knob) -> Any:
             raise argparse.ArgumentTypeError(str(error)) from None
 
     return read
+
+
+def _settings(text: str) -> str:
+    try:
+        return S3.parse(text).text
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _knobs(text: str) -> dict[str, KnobValue]:

@@ -26,12 +26,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import fsspec
-
 from pomona.datasets import DATASETS
 from pomona.formats import arrow_schema, npz
 from pomona.outcome import BadInput, File
+from pomona.s3 import AWS, S3
 from pomona.stages import STAGES
+from pomona.storage import file_system, is_local
 
 if TYPE_CHECKING:
     import numpy as np
@@ -49,19 +49,20 @@ def now() -> str:
 
 @dataclass(frozen=True)
 class Lake:
-    """The lake of one name. It holds two texts only, so that it travels to Spark's workers."""
+    """The lake of one name. It holds a few texts only, so that it travels to Spark's workers."""
 
     root: str
     name: str
+    s3: S3 = AWS
 
     @cached_property
     def _fs(self) -> tuple[Any, str]:
-        fs, base = fsspec.core.url_to_fs(self.root)
-        return fs, f"{base.rstrip('/')}/{self.name}"
+        fs, base = file_system(self.root, self.s3)
+        return fs, f"{base}/{self.name}"
 
     @property
     def is_local(self) -> bool:
-        return "file" in (self._fs[0].protocol if isinstance(self._fs[0].protocol, tuple) else (self._fs[0].protocol,))
+        return is_local(self.root)
 
     def location(self, path: str) -> str:
         """The file's own path (local) or URI, for people and for libraries that open files themselves."""

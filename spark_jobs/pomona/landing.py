@@ -10,9 +10,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import fsspec
-
 from pomona.outcome import BadInput
+from pomona.s3 import AWS, S3
+from pomona.storage import file_system, is_local
 
 
 @dataclass(frozen=True)
@@ -34,15 +34,15 @@ class Landing:
     """A folder or URI with pictures below it."""
 
     root: str
+    s3: S3 = AWS
 
     @cached_property
     def _fs(self) -> tuple[Any, str]:
-        fs, base = fsspec.core.url_to_fs(self.root)
-        return fs, base.rstrip("/")
+        return file_system(self.root, self.s3)
 
     @property
     def is_local(self) -> bool:
-        return "://" not in self.root or self.root.startswith("file://")
+        return is_local(self.root)
 
     def files(self) -> list[Listed]:
         """Every file below the landing zone, sorted by path.

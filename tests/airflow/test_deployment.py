@@ -20,11 +20,11 @@ def test_every_variable_that_is_read_stands_in_the_example_with_a_comment_and_no
 
     Deployment.from_environment(Spy())
     lines = (PROJECT / ".env.example").read_text().splitlines()
-    listed = [line.split("=")[0] for line in lines if re.match(r"[A-Z_]+=", line)]
+    listed = [line.split("=")[0] for line in lines if re.match(r"[A-Z0-9_]+=", line)]
     assert sorted(listed) == sorted(read)
     for number, line in enumerate(lines):
-        if re.match(r"[A-Z_]+=", line):
-            assert re.match(r"#|[A-Z_]+=", lines[number - 1]), f"{line} has no comment above it"
+        if re.match(r"[A-Z0-9_]+=", line):
+            assert re.match(r"#|[A-Z0-9_]+=", lines[number - 1]), f"{line} has no comment above it"
 
 
 def test_the_example_as_it_stands_gives_the_defaults() -> None:

@@ -50,7 +50,7 @@ def submitted(deployment: Deployment, run: str, stage: str) -> int:
 
 
 def lake_of(deployment: Deployment) -> Lake:
-    return Lake(deployment.lake, deployment.name)
+    return Lake(deployment.lake, deployment.name, deployment.s3)
 
 
 def is_at_work(lake: Lake, owner: str) -> bool:

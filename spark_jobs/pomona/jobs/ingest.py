@@ -119,7 +119,7 @@ def run(work: Work) -> Result:
     """Lists, takes in, writes the next snapshot, and says whether a run over it would tell anything new."""
     from pomona import snapshots
 
-    landing, knobs = Landing(work.order.place.landing), work.knobs
+    landing, knobs = Landing(work.order.place.landing, work.order.s3), work.knobs
     listed, places, ignored = snapshots.locate(landing.files(), group_pattern=knobs["group_pattern"])
     taken: pd.DataFrame | None = None
     while True:
