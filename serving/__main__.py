@@ -10,7 +10,7 @@ import uvicorn
 
 from pomona_airflow.deployment import BadSetting, Deployment
 from serving.app import MAX_MB, create_app
-from serving.champion import Champion
+from serving.champion import Champion, forget_code
 
 
 def main(words: Sequence[str]) -> None:
@@ -25,6 +25,8 @@ def main(words: Sequence[str]) -> None:
     parser.add_argument("--port", type=int, default=deployment.serve_port, help="port to listen on (%(default)s)")
     parser.add_argument("--max-mb", type=float, default=MAX_MB, help="larger bodies are refused (%(default)s)")
     given = parser.parse_args(words)
+    # The settings are read with today's pomona; the model brings its own, which must be the one that is imported.
+    forget_code(list(sys.path))
     app = create_app(Champion(name=given.name, tracking=given.tracking), max_mb=given.max_mb)
     uvicorn.run(app, host=given.host, port=given.port, log_level="info")
 

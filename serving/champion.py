@@ -127,15 +127,15 @@ class Champion:
         except Exception as error:
             # The version's own code runs here and may raise anything.
             folder.cleanup()
-            _forget_code(path)
+            forget_code(path)
             log.warning("version %d of %s cannot be loaded", number, self.name, exc_info=error)
             line = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise NoChampion(f"version {number} of {self.name} cannot be loaded ({line}): move the alias {ALIAS} in MLflow") from None
         return _Loaded(number, run, model, folder)
 
 
-def _forget_code(path: list[str]) -> None:
-    """Takes out what a version that failed has imported, or the next one would run its code."""
+def forget_code(path: list[str]) -> None:
+    """Takes out what this process or a version that failed has imported, or the next version would run its code."""
     sys.path[:] = path
     for name in [name for name in sys.modules if name.split(".")[0] == "pomona"]:
         del sys.modules[name]
