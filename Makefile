@@ -10,9 +10,9 @@ FIRST = $(firstword $(wildcard $(BIN)/python) $(PYTHON))
 # Where it is set (many containers), every process would compile Airflow and Spark's Python anew: 2 s each.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run up down serve test test-heavy lint bench checked setup lock
+.PHONY: help run up down serve test test-heavy lint bench checked setup lock s3-jars
 help:  ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 14
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## /\1\t/' | expand -t 14
 
 run: setup  ## the whole chain once; IMAGES=folder of pictures, KNOBS='{"n_words": 200}'
 	@$(BIN)/python -m run.chain --images "$${IMAGES:-}" --knobs "$${KNOBS:-}"
@@ -54,6 +54,9 @@ $(VENV)/ready: requirements.lock pyproject.toml | checked
 	@$(BIN)/uv pip sync -q --python $(BIN)/python --require-hashes requirements.lock
 	@$(BIN)/uv pip install -q --python $(BIN)/python --no-deps --no-build-isolation -e .
 	@touch $@
+
+s3-jars: setup  ## the jars that Spark needs for s3:// places: 13 MB, once, each checked against conf/s3-jars.txt
+	@$(BIN)/python -m pomona_airflow.s3_jars
 
 lock:  ## resolves requirements.lock anew from pyproject.toml
 	$(BIN)/uv pip compile -q pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \

@@ -26,7 +26,8 @@ from pomona.knobs import BadKnob, resolve
 from pomona.stages import STAGES
 from pomona_airflow import leash
 from pomona_airflow.deployment import PROJECT, BadSetting, Deployment, dotenv
-from pomona_airflow.spark_home import NoJava, prepared, rehearse
+from pomona_airflow.java import NoJava
+from pomona_airflow.spark_home import prepared, rehearse
 from run.airflow_home import BIN, AirflowHome
 from run.table import table
 

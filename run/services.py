@@ -22,7 +22,8 @@ import psutil
 
 from pomona_airflow import leash
 from pomona_airflow.deployment import BadSetting, Deployment
-from pomona_airflow.spark_home import NoJava, prepared, rehearse
+from pomona_airflow.java import NoJava
+from pomona_airflow.spark_home import prepared, rehearse
 from run.airflow_home import BIN, AirflowHome
 
 HOST = "127.0.0.1"

@@ -17,7 +17,6 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -25,14 +24,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pomona_airflow.deployment import PROJECT, Deployment
+from pomona_airflow.java import java_home
 
 # Level 1 compiles at once and lightly: a stage's JVM lives for seconds and leaves the arithmetic to NumPy.
 FAST_START = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 _QUIET_ARCHIVE = "-Xshare:auto -Xlog:disable -Xlog:all=error:stderr"
-
-
-class NoJava(RuntimeError):
-    """There is no Java to run Spark with."""
 
 
 @dataclass(frozen=True)
@@ -69,15 +65,6 @@ class SparkHome:
             "PYTHONUTF8": "1",
             "LC_ALL": "C.UTF-8",
         }
-
-
-def java_home() -> Path:
-    """The folder of the Java that would run: JAVA_HOME, or that of the `java` on the path."""
-    named = os.environ.get("JAVA_HOME")
-    found = shutil.which("java", path=f"{named}/bin" if named else None)
-    if found is None:
-        raise NoJava(f"no java in {named + '/bin' if named else 'the path'}: install openjdk-17-jre-headless")
-    return Path(found).resolve().parents[1]
 
 
 def prepared(state: Path) -> SparkHome:

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pomona_airflow import leash, spark_home
+from pomona_airflow import java, leash, spark_home
 from pomona_airflow.deployment import PROJECT, Deployment
 from pomona_airflow.engine_local import Engine
 
@@ -147,8 +147,8 @@ def test_the_archive_is_used(deployment: Deployment, tmp_path: Path) -> None:
 def test_spark_home_says_which_java_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("JAVA_HOME", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(spark_home.NoJava, match="openjdk-17-jre-headless"):
-        spark_home.java_home()
+    with pytest.raises(java.NoJava, match="openjdk-17-jre-headless"):
+        java.java_home()
 
 
 def test_the_project_ships_a_quiet_log_file() -> None:
