@@ -10,7 +10,7 @@ FIRST = $(firstword $(wildcard $(BIN)/python) $(PYTHON))
 # Where it is set (many containers), every process would compile Airflow and Spark's Python anew: 2 s each.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run up down serve test test-heavy lint bench checked setup lock s3-jars
+.PHONY: help run up down serve test test-heavy lint bench checked setup lock s3-jars compose-env
 help:  ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## /\1\t/' | expand -t 14
 
@@ -57,6 +57,9 @@ $(VENV)/ready: requirements.lock pyproject.toml | checked
 
 s3-jars: setup  ## the jars that Spark needs for s3:// places: 13 MB, once, each checked against conf/s3-jars.txt
 	@$(BIN)/python -m pomona_airflow.s3_jars
+
+compose-env:  ## .env with the secrets that docker compose asks for; drawn once, never overwritten
+	@$(PYTHON) docker/compose_env.py
 
 lock:  ## resolves requirements.lock anew from pyproject.toml
 	$(BIN)/uv pip compile -q pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \
