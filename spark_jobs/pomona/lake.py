@@ -12,18 +12,14 @@ created exclusively: of two writers one wins and the other reads again. pyarrow 
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import io
 import json
-import os
 import re
-import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pomona.datasets import DATASETS
@@ -31,7 +27,7 @@ from pomona.formats import arrow_schema, npz
 from pomona.outcome import BadInput, File
 from pomona.s3 import AWS, S3
 from pomona.stages import STAGES
-from pomona.storage import file_system, is_local
+from pomona.storage import Storage, is_local, storage
 
 if TYPE_CHECKING:
     import numpy as np
@@ -55,81 +51,55 @@ class Lake:
     name: str
     s3: S3 = AWS
 
-    @cached_property
-    def _fs(self) -> tuple[Any, str]:
-        fs, base = file_system(self.root, self.s3)
-        return fs, f"{base}/{self.name}"
-
     @property
-    def is_local(self) -> bool:
-        return is_local(self.root)
+    def _storage(self) -> Storage:
+        return storage(f"{self.root}/{self.name}", self.s3)
 
     def location(self, path: str) -> str:
         """The file's own path (local) or URI, for people and for libraries that open files themselves."""
-        fs, base = self._fs
-        return f"{base}/{path}" if self.is_local else str(fs.unstrip_protocol(f"{base}/{path}"))
+        return self._storage.location(path)
 
     def spark_location(self, path: str) -> str:
         """The URI under which Spark reads the file: not percent-encoded, and what Hadoop takes for a pattern escaped."""
         location = _PATTERN_SIGNS.sub(r"\\\1", self.location(path))
-        return f"file://{location}" if self.is_local else location.replace("s3://", "s3a://", 1)
+        return f"file://{location}" if is_local(self.root) else location.replace("s3://", "s3a://", 1)
 
-    # ---- bytes
+    # ---- bytes: see `storage`
 
     def get(self, path: str) -> bytes:
-        fs, base = self._fs
-        return bytes(fs.cat_file(f"{base}/{path}"))
+        return self._storage.get(path)
 
     def opened(self, path: str) -> Any:
-        """The file, open for reading parts of it, as a context manager."""
-        fs, base = self._fs
-        return fs.open(f"{base}/{path}", "rb")
+        return self._storage.opened(path)
 
     def exists(self, path: str) -> bool:
-        fs, base = self._fs
-        return bool(fs.exists(f"{base}/{path}"))
+        return self._storage.exists(path)
 
     def put(self, path: str, data: bytes) -> None:
-        """Writes the whole file or nothing; a reader sees the old one or the new one."""
-        fs, base = self._fs
-        if not self.is_local:
-            fs.pipe_file(f"{base}/{path}", data)
-            return
-        with _temporary(Path(base) / path, data) as temporary:
-            temporary.replace(Path(base) / path)
+        self._storage.put(path, data)
 
     def create(self, path: str, data: bytes) -> bool:
-        """Writes the file if there is none of that name; False when somebody else was first."""
-        fs, base = self._fs
-        try:
-            if self.is_local:
-                with _temporary(Path(base) / path, data) as temporary:
-                    os.link(temporary, Path(base) / path)
-            else:
-                fs.pipe_file(f"{base}/{path}", data, mode="create")
-        except FileExistsError:
-            return False
-        return True
+        return self._storage.create(path, data)
 
     def size(self, path: str) -> int:
-        fs, base = self._fs
-        return int(fs.size(f"{base}/{path}"))
+        return self._storage.size(path)
 
     def names(self, folder: str) -> list[str]:
-        """The names of the files right below the folder, sorted; none when the folder is missing."""
-        fs, base = self._fs
-        try:
-            found = fs.ls(f"{base}/{folder}", detail=True)
-        except FileNotFoundError:
-            return []
-        names = (entry["name"].rpartition("/")[2] for entry in found if entry["type"] == "file")
-        return sorted(name for name in names if not name.startswith("."))
+        return self._storage.names(folder)
+
+    def folders(self, folder: str) -> list[str]:
+        return self._storage.folders(folder)
 
     def remove(self, path: str) -> None:
-        """Removes a file or a folder with all that is in it; it may be missing."""
-        fs, base = self._fs
-        with contextlib.suppress(FileNotFoundError):
-            fs.rm(f"{base}/{path}", recursive=True)
+        self._storage.remove(path)
+
+    def creates_exclusively(self) -> bool:
+        """Whether the storage keeps its promise that of two writers one wins: tried with a file that is removed again."""
+        path = f"probes/{uuid.uuid4().hex}"
+        try:
+            return self.create(path, b"first") and not self.create(path, b"second") and self.get(path) == b"first"
+        finally:
+            self.remove(path)
 
     def document(self, path: str) -> dict[str, Any] | None:
         """The JSON document, or None when there is none."""
@@ -151,7 +121,8 @@ class Lake:
         BadInput
             When another release wrote it in a format that this one does not read.
         """
-        self.create("format.json", _json({"format": FORMAT}))
+        if self.document("format.json") is None:
+            self.create("format.json", _json({"format": FORMAT}))
         found = (self.document("format.json") or {}).get("format")
         if found != FORMAT:
             raise BadInput(
@@ -304,17 +275,3 @@ def digest(files: Iterable[File]) -> str:
 
 def _json(document: Mapping[str, Any]) -> bytes:
     return (json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode()
-
-
-@contextlib.contextmanager
-def _temporary(target: Path, data: bytes) -> Iterator[Path]:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=".writing-")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        yield Path(name)
-    finally:
-        Path(name).unlink(missing_ok=True)

@@ -6,13 +6,12 @@ import contextlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import Any
 
+from pomona.bucket import Bucket, Listing, Replaced
 from pomona.outcome import BadInput
 from pomona.s3 import AWS, S3
-from pomona.storage import file_system, is_local
+from pomona.storage import storage
 
 
 @dataclass(frozen=True)
@@ -36,14 +35,6 @@ class Landing:
     root: str
     s3: S3 = AWS
 
-    @cached_property
-    def _fs(self) -> tuple[Any, str]:
-        return file_system(self.root, self.s3)
-
-    @property
-    def is_local(self) -> bool:
-        return is_local(self.root)
-
     def files(self) -> list[Listed]:
         """Every file below the landing zone, sorted by path.
 
@@ -55,9 +46,10 @@ class Landing:
         BadInput
             When the landing zone is missing, is no folder or cannot be read.
         """
-        if not self.is_local:
-            return sorted(self._remote(), key=lambda listed: listed.path)
-        base = Path(self._fs[1])
+        place = storage(self.root, self.s3)
+        if isinstance(place, Bucket):
+            return sorted((_object(found) for found in place.listing()), key=lambda listed: listed.path)
+        base = Path(place.location("")).absolute()
         if not base.is_dir():
             state = "is no folder" if base.exists() else "does not exist"
             raise BadInput(f"the landing zone {base} {state}: make it, with pictures in Training/<label>/, or set POMONA_LANDING")
@@ -65,18 +57,6 @@ class Landing:
             return sorted(_walk(base, str(base.resolve()), ""), key=lambda listed: listed.path)
         except PermissionError as error:
             raise BadInput(f"{error.filename} cannot be read ({error.strerror}): give this user the right to read it") from None
-
-    def _remote(self) -> Iterator[Listed]:
-        fs, base = self._fs
-        try:
-            found = fs.find(base, detail=True)
-        except FileNotFoundError:
-            found = {}
-        if not found and not fs.exists(base):
-            raise BadInput(f"the landing zone {self.root} does not exist: make it, or set POMONA_LANDING")
-        for name, entry in found.items():
-            version = str(entry.get("ETag") or entry.get("mtime") or entry.get("LastModified") or "")
-            yield Listed(name[len(base) + 1 :], int(entry["size"]), version)
 
     def read(self, path: str, size: int, version: str) -> bytes:
         """The file's bytes, as it was listed.
@@ -88,22 +68,25 @@ class Landing:
         OSError
             When it cannot be read.
         """
-        fs, base = self._fs
+        place = storage(self.root, self.s3)
         try:
-            if not self.is_local:
-                data = bytes(fs.cat_file(f"{base}/{path}"))
-                if len(data) != size:
-                    raise Unsteady("changed while it was read")
-                return data
-            file = os.open(os.fsencode(f"{base}/{path}"), os.O_RDONLY)
-            with os.fdopen(file, "rb") as handle:
-                data = handle.read()
-                state = os.fstat(handle.fileno())
+            if isinstance(place, Bucket):
+                data, seen = place.get(path, version), version
+            else:
+                with place.opened(path) as handle:
+                    data = handle.read()
+                    seen = _version(os.fstat(handle.fileno()))
         except FileNotFoundError:
             raise Unsteady("vanished before it was read") from None
-        if len(data) != size or _version(state) != version:
+        except Replaced:
+            raise Unsteady("changed while it was read") from None
+        if len(data) != size or seen != version:
             raise Unsteady("changed while it was read")
         return data
+
+
+def _object(found: Listing) -> Listed:
+    return Listed(found.path, found.size, found.version, "its name is a folder's" if found.path.endswith("/") else "")
 
 
 def _version(state: os.stat_result) -> str:

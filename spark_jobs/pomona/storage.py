@@ -1,10 +1,49 @@
-"""Where files lie: the file system behind a folder or URI."""
+"""Where files lie: a folder of this machine or a bucket on S3, with the same few verbs."""
 
 from __future__ import annotations
 
-from typing import Any
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Protocol
 
+from pomona.outcome import BadInput
 from pomona.s3 import S3
+
+
+class Storage(Protocol):
+    """What lake and landing ask of a place. Paths are below its root; a missing file is a FileNotFoundError."""
+
+    def location(self, path: str) -> str:
+        """The file's own path or URI, for people and for libraries that open files themselves."""
+
+    def get(self, path: str) -> bytes: ...
+
+    def opened(self, path: str) -> Any:
+        """The file, open for reading parts of it, as a context manager."""
+
+    def exists(self, path: str) -> bool: ...
+
+    def size(self, path: str) -> int: ...
+
+    def put(self, path: str, data: bytes) -> None:
+        """Writes the whole file or nothing; a reader sees the old one or the new one."""
+
+    def create(self, path: str, data: bytes) -> bool:
+        """Writes the file if there is none of that name; False when somebody else was first."""
+
+    def names(self, folder: str) -> list[str]:
+        """The names of the files right below the folder, sorted; none when it is missing."""
+
+    def folders(self, folder: str) -> list[str]:
+        """The names of the folders right below the folder, sorted; none when it is missing."""
+
+    def remove(self, path: str) -> None:
+        """Removes a file or a folder with all that is in it; it may be missing."""
 
 
 def is_local(root: str) -> bool:
@@ -12,9 +51,90 @@ def is_local(root: str) -> bool:
     return "://" not in root or root.startswith("file://")
 
 
-def file_system(root: str, s3: S3) -> tuple[Any, str]:
-    """The fsspec file system of the folder or URI, and its path there without a slash at the end."""
-    import fsspec
+def storage(root: str, s3: S3) -> Storage:
+    """What lies below the folder or URI.
 
-    fs, base = fsspec.core.url_to_fs(root)
-    return fs, base.rstrip("/")
+    Raises
+    ------
+    BadInput
+        When the URI is neither a folder's nor a bucket's.
+    """
+    if is_local(root):
+        return Folder(str(Path(root.removeprefix("file://")).absolute()))
+    from pomona.bucket import Bucket
+
+    scheme, _, rest = root.partition("://")
+    if scheme not in ("s3", "s3a") or not rest.strip("/"):
+        raise BadInput(f"{root} names neither a folder nor a bucket: write a path, or s3://<bucket>/<prefix>")
+    return Bucket(f"s3://{rest.strip('/')}", s3)
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A folder of this machine."""
+
+    root: str
+
+    def location(self, path: str) -> str:
+        return f"{self.root}/{path}"
+
+    def get(self, path: str) -> bytes:
+        return Path(self.location(path)).read_bytes()
+
+    def opened(self, path: str) -> IO[bytes]:
+        return Path(self.location(path)).open("rb")
+
+    def exists(self, path: str) -> bool:
+        return Path(self.location(path)).exists()
+
+    def size(self, path: str) -> int:
+        return Path(self.location(path)).stat().st_size
+
+    def put(self, path: str, data: bytes) -> None:
+        target = Path(self.location(path))
+        with _temporary(target, data) as temporary:
+            temporary.replace(target)
+
+    def create(self, path: str, data: bytes) -> bool:
+        target = Path(self.location(path))
+        try:
+            with _temporary(target, data) as temporary:
+                os.link(temporary, target)
+        except FileExistsError:
+            return False
+        return True
+
+    def names(self, folder: str) -> list[str]:
+        return self._below(folder, folders=False)
+
+    def folders(self, folder: str) -> list[str]:
+        return self._below(folder, folders=True)
+
+    def _below(self, folder: str, *, folders: bool) -> list[str]:
+        try:
+            with os.scandir(self.location(folder)) as entries:
+                return sorted(entry.name for entry in entries if entry.is_dir() == folders and not entry.name.startswith("."))
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+
+    def remove(self, path: str) -> None:
+        target = Path(self.location(path))
+        with contextlib.suppress(FileNotFoundError):
+            if target.is_dir() and not target.is_symlink():
+                shutil.rmtree(target)
+            else:
+                target.unlink()
+
+
+@contextlib.contextmanager
+def _temporary(target: Path, data: bytes) -> Iterator[Path]:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=".writing-")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        yield Path(name)
+    finally:
+        Path(name).unlink(missing_ok=True)
