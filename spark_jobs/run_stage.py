@@ -21,6 +21,7 @@ from pomona import command
 from pomona.lake import Lake, now
 from pomona.lease import hold
 from pomona.outcome import EXIT_CODES, BadInput, Result, Status
+from pomona.store_faults import told_elsewhere
 from pomona.work import LOG, Work, code_hash
 
 
@@ -47,9 +48,15 @@ def main(words: Sequence[str]) -> int:
             "started": started,
             "ended": now(),
         }
-        lake.put_outcome(run, stage, outcome)
-        LOG.log(logging.INFO if EXIT_CODES[status] == 0 else logging.ERROR, "%s: %s (%.1f s)", stage, line, seconds)
-        return EXIT_CODES[status]
+        code = EXIT_CODES[status]
+        try:
+            lake.put_outcome(run, stage, outcome)
+        except (BadInput, OSError):
+            # The line below says what went wrong; that the lake cannot be told either is no news. A success must be told.
+            if code == 0:
+                raise
+        LOG.log(logging.INFO if code == 0 else logging.ERROR, "%s: %s (%.1f s)", stage, line, seconds)
+        return code
 
     try:
         lake.open()
@@ -59,6 +66,9 @@ def main(words: Sequence[str]) -> int:
     except BadInput as error:
         return report("bad_input", str(error))
     except BaseException as error:
+        fault = told_elsewhere(_text(error), order.place.lake)
+        if fault:
+            return report("bad_input", str(fault))
         report("fault", _cause(error))
         raise
 
@@ -80,6 +90,11 @@ def done(work: Work) -> Result:
         code=code_hash(),
     )
     return result
+
+
+def _text(error: BaseException) -> str:
+    """All that an error of Spark's tells, of the JVM and of the workers too; empty for any other."""
+    return f"{error}\n{getattr(error, '_stackTrace', '')}" if type(error).__module__.split(".")[0] in ("pyspark", "py4j") else ""
 
 
 def _cause(error: BaseException) -> str:

@@ -10,7 +10,7 @@ PROJECT = Path(__file__).resolve().parents[1]
 POMONA = PROJECT / "spark_jobs" / "pomona"
 AIRFLOW = PROJECT / "plugins" / "pomona_airflow"
 OURS = ("pomona", "pomona_airflow", "serving", "run", "demo", "bench", "run_stage")
-CONTRACT = {"pomona.stages", "pomona.knobs", "pomona.command", "pomona.s3"}
+CONTRACT = {"pomona.stages", "pomona.knobs", "pomona.command", "pomona.outcome", "pomona.s3"}
 HEAVY = {"pyspark", "cv2", "mlflow", "faiss", "sklearn", "pandas"}
 
 

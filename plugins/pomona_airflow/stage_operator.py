@@ -90,8 +90,12 @@ class StageOperator(BaseOperator):
 
 def _outcome(deployment: Deployment, run: str, stage: str) -> dict[str, Any] | None:
     from pomona.lake import Lake
+    from pomona.outcome import BadInput
 
-    return Lake(deployment.lake, deployment.name, deployment.s3).outcome(run, stage)
+    try:
+        return Lake(deployment.lake, deployment.name, deployment.s3).outcome(run, stage)
+    except BadInput as fault:
+        raise AirflowFailException(f"{stage}: {fault}") from None
 
 
 def _doc(stage: str) -> str:
