@@ -15,7 +15,7 @@ from bench.measure import Usage, done, used
 from demo import orchard
 from pomona.command import Place, arguments
 from pomona.knobs import resolve
-from pomona_airflow.spark_home import LOCAL_CONF, prepared, rehearse
+from pomona_airflow.spark_home import CONF, LOOPBACK, prepared, rehearse
 
 PROJECT = Path(__file__).resolve().parents[1]
 VARIABLE = "POMONA_REAL_IMAGES"
@@ -54,7 +54,7 @@ class Stand:
         """Runs one stage of the run `bench` as the local engine does, and says what its process tree used."""
         home = prepared(self.state)
         place = Place("bench", name, str(self.lake), str(landing), f"sqlite:///{self.state / 'mlflow.db'}")
-        conf = [word for key, value in LOCAL_CONF.items() for word in ("--conf", f"{key}={value}")]
+        conf = [word for key, value in (CONF | LOOPBACK).items() for word in ("--conf", f"{key}={value}")]
         words = arguments(stage, place, resolve(dict(knobs)))
         command = [
             str(home.submit),

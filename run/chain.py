@@ -25,9 +25,8 @@ from pomona.command import run_key
 from pomona.knobs import BadKnob, resolve
 from pomona.stages import STAGES
 from pomona_airflow import leash
-from pomona_airflow.deployment import PROJECT, BadSetting, Deployment, dotenv
-from pomona_airflow.java import NoJava
-from pomona_airflow.spark_home import prepared, rehearse
+from pomona_airflow.deployment import PROJECT, BadSetting, Deployment, NotReady, dotenv
+from pomona_airflow.spark_home import home_of, rehearse
 from run.airflow_home import BIN, AirflowHome
 from run.table import table
 
@@ -54,7 +53,7 @@ def main(words: Sequence[str]) -> int:
         with alone(home.folder / "lock", deployment.name):
             prepare(home, deployment, demo=not given.images)
             return run(home, deployment, knobs)
-    except (Refused, BadSetting, NoJava) as error:
+    except (Refused, BadSetting, NotReady) as error:
         print(error, file=sys.stderr)
         return 2
     except RuntimeError as error:
@@ -135,7 +134,7 @@ def alone(path: Path, name: str) -> Iterator[None]:
 
 def prepare(home: AirflowHome, deployment: Deployment, *, demo: bool) -> None:
     """What the first run needs and later ones find: Airflow's database, Spark's class archive, the drawn pictures."""
-    spark = prepared(deployment.state)
+    spark = home_of(deployment)
     missing = {
         "Airflow's database": not home.migrated.exists(),
         "Spark's class archive": not spark.archive.exists(),

@@ -21,9 +21,8 @@ from typing import Any
 import psutil
 
 from pomona_airflow import leash
-from pomona_airflow.deployment import BadSetting, Deployment
-from pomona_airflow.java import NoJava
-from pomona_airflow.spark_home import prepared, rehearse
+from pomona_airflow.deployment import BadSetting, Deployment, NotReady
+from pomona_airflow.spark_home import home_of, rehearse
 from run.airflow_home import BIN, AirflowHome
 
 HOST = "127.0.0.1"
@@ -113,7 +112,7 @@ def up(services: Services) -> int:
         Path(services.deployment.landing).mkdir(parents=True, exist_ok=True)
     print("preparing", flush=True)
     services.home.migrate()
-    rehearse(prepared(services.deployment.state))
+    rehearse(home_of(services.deployment))
     _start(services)
     print(f"starting {', '.join(services.commands)}", flush=True)
     deadline = time.monotonic() + _WAIT_S
@@ -279,7 +278,7 @@ def main(words: Sequence[str]) -> int:
             return down_all(deployment)
         services = Services.of(deployment)
         return up(services) if given.what == "up" else hold(services)
-    except (BadSetting, NoJava, RuntimeError) as error:
+    except (BadSetting, NotReady, RuntimeError) as error:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -31,6 +31,10 @@ class BadSetting(ValueError):
     """A variable of the environment has a value that Pomona cannot work with."""
 
 
+class NotReady(RuntimeError):
+    """Something that the deployment needs is not there; the text names it and the remedy, and no retry helps."""
+
+
 @dataclass(frozen=True)
 class Watch:
     """When new images start a run: enough of them and none for a while, or the oldest has waited long enough."""

@@ -6,8 +6,10 @@ import os
 import shutil
 from pathlib import Path
 
+from pomona_airflow.deployment import NotReady
 
-class NoJava(RuntimeError):
+
+class NoJava(NotReady):
     """There is no Java to run Spark with."""
 
 

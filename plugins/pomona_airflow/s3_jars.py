@@ -17,15 +17,16 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from pomona_airflow.deployment import PROJECT, Deployment
-from pomona_airflow.java import NoJava, java_home
+from pomona_airflow.deployment import PROJECT, Deployment, NotReady
+from pomona_airflow.java import java_home
+from pomona_airflow.s3a import on_s3
 
 LIST = PROJECT / "conf" / "s3-jars.txt"
 _SETTINGS = PROJECT / "conf" / "ivy.xml"
 _TIMEOUT_S = 600
 
 
-class NoJars(RuntimeError):
+class NoJars(NotReady):
     """The jars are not there, or are not those of the list; the text names the remedy."""
 
 
@@ -67,6 +68,17 @@ def present(folder: Path) -> list[Path]:
     if missing:
         raise NoJars(f"{len(missing)} of {len(files)} jars for s3:// places are missing in {folder}: run make s3-jars")
     return files
+
+
+def needed(deployment: Deployment) -> list[Path]:
+    """The jars that Spark must have for this deployment: all of them when it opens anything on S3, else none.
+
+    Raises
+    ------
+    NoJars
+        When one is missing.
+    """
+    return present(deployment.s3_jars) if on_s3(deployment) else []
 
 
 def fetch(folder: Path) -> str:
@@ -142,7 +154,7 @@ if __name__ == "__main__":
     else:
         try:
             print(fetch(Deployment.from_environment().s3_jars))
-        except (NoJars, NoJava, ValueError) as error:
+        except (NotReady, ValueError) as error:
             sys.exit(str(error))
         except KeyboardInterrupt:
             sys.exit("interrupted: nothing of it was kept, make s3-jars starts anew")

@@ -20,11 +20,13 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pomona_airflow.deployment import PROJECT, Deployment
 from pomona_airflow.java import java_home
+from pomona_airflow.s3_jars import needed
 
 # Level 1 compiles at once and lightly: a stage's JVM lives for seconds and leaves the arithmetic to NumPy.
 FAST_START = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
@@ -46,8 +48,8 @@ class SparkHome:
     def archive(self) -> Path:
         return self.folder / "classes.jsa"
 
-    def environment(self, *, extra_java: str = "") -> dict[str, str]:
-        """The variables that spark-submit of this home needs; with the archive when there is one."""
+    def environment(self, *, extra_java: str = "", local: bool = True) -> dict[str, str]:
+        """The variables that spark-submit of this home needs, with the archive when there is one; `local` keeps all on loopback."""
         log4j = f'-Dlog4j2.configurationFile="{(PROJECT / "conf" / "log4j2.properties").as_uri()}"'
         share = f'{_QUIET_ARCHIVE} -XX:SharedArchiveFile="{self.archive}"' if self.archive.exists() else ""
         return {
@@ -58,8 +60,7 @@ class SparkHome:
             "SPARK_SUBMIT_OPTS": " ".join((FAST_START, log4j, extra_java or share)),
             "JAVA_HOME": str(self.java),
             # No look-up of this machine's name, no port open to the network.
-            "SPARK_LOCAL_IP": "127.0.0.1",
-            "SPARK_LOCAL_HOSTNAME": "localhost",
+            **({"SPARK_LOCAL_IP": "127.0.0.1", "SPARK_LOCAL_HOSTNAME": "localhost"} if local else {}),
             "PYSPARK_PYTHON": sys.executable,
             "PYSPARK_DRIVER_PYTHON": sys.executable,
             "PYTHONUTF8": "1",
@@ -67,17 +68,29 @@ class SparkHome:
         }
 
 
-def prepared(state: Path) -> SparkHome:
-    """The home for this Java and this PySpark; made when missing, in a few milliseconds and without the archive."""
+def home_of(deployment: Deployment) -> SparkHome:
+    """The home that this deployment needs.
+
+    Raises
+    ------
+    NotReady
+        When Java is missing, or the jars for s3:// places.
+    """
+    return prepared(deployment.state, needed(deployment))
+
+
+def prepared(state: Path, more_jars: Sequence[Path] = ()) -> SparkHome:
+    """The home for this Java, this PySpark and these jars beside its own; made when missing, in milliseconds, without the archive."""
     java = java_home()
     package = Path(next(iter(_package("pyspark"))))
-    home = SparkHome(state / "spark" / _key(java, package), java)
+    home = SparkHome(state / "spark" / _key(java, package, more_jars), java)
     libraries = home.folder / "python" / "lib"
     if (home.folder / "ready").exists():
         return home
     py4j = next((package / "python" / "lib").glob("py4j-*-src.zip")).name
+    jars = home.folder / "jars"
     for link, target in {
-        home.folder / "jars": package / "jars",
+        **({jars / jar.name: jar for jar in (*(package / "jars").iterdir(), *more_jars)} if more_jars else {jars: package / "jars"}),
         home.folder / "bin": package / "bin",
         libraries / "pyspark.zip" / "pyspark": package,
         libraries / py4j / "py4j": Path(next(iter(_package("py4j")))),
@@ -102,7 +115,7 @@ def rehearse(home: SparkHome) -> str:
         spare = home.archive.with_suffix(".part")
         spare.unlink(missing_ok=True)
         environment = {**os.environ, **home.environment(extra_java=f'-XX:ArchiveClassesAtExit="{spare}" -Xlog:disable')}
-        command = [str(home.submit), "--master", "local[2]", *_flags(LOCAL_CONF), str(Path(__file__).with_name("rehearsal.py"))]
+        command = [str(home.submit), "--master", "local[2]", *_flags(CONF | LOOPBACK), str(Path(__file__).with_name("rehearsal.py"))]
         done = subprocess.run(
             command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False
         )
@@ -113,9 +126,8 @@ def rehearse(home: SparkHome) -> str:
         return f"Spark's class archive made in {time.monotonic() - started:.0f} s: {home.archive}"
 
 
-LOCAL_CONF = {
-    "spark.driver.host": "127.0.0.1",
-    "spark.driver.bindAddress": "127.0.0.1",
+LOOPBACK = {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
+CONF = {
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
     "spark.sql.catalogImplementation": "in-memory",
@@ -139,13 +151,14 @@ def _package(name: str) -> list[str]:
     return list(found.submodule_search_locations)
 
 
-def _key(java: Path, package: Path) -> str:
-    """A folder name that changes with Java, PySpark and their places."""
+def _key(java: Path, package: Path, more_jars: Sequence[Path]) -> str:
+    """A folder name that changes with Java, PySpark, the jars beside its own and the places of them all."""
     release = java / "release"
     said = release.read_text() if release.exists() else str((java / "bin" / "java").stat().st_mtime_ns)
-    digest = hashlib.sha256(f"{java}\n{package}\n{said}\n{Path(__file__).read_text()}".encode()).hexdigest()
+    jars = " ".join(str(jar) for jar in more_jars)
+    digest = hashlib.sha256(f"{java}\n{package}\n{said}\n{jars}\n{Path(__file__).read_text()}".encode()).hexdigest()
     return f"{importlib.metadata.version('pyspark')}-{digest[:12]}"
 
 
 if __name__ == "__main__":
-    print(rehearse(prepared(Deployment.from_environment().state)))
+    print(rehearse(home_of(Deployment.from_environment())))
