@@ -82,6 +82,53 @@ def test_a_holder_on_another_machine_is_waited_for_until_it_no_longer_renews(lak
         assert 1.5 < time.monotonic() - started < 6
 
 
+@pytest.mark.parametrize("skew_s", [-7200, 7200])
+def test_a_clock_two_hours_off_neither_ends_a_lease_nor_prolongs_it(lake, monkeypatch, skew_s):
+    monkeypatch.setattr(lease, "EXPIRE_S", 1.0)
+    far = {
+        "number": 1,
+        "owner": "far",
+        "nonce": "n",
+        "host": "elsewhere",
+        "machine": "another",
+        "pid": 1,
+        "process": "1",
+        "released": False,
+    }
+    lake.append("leases", 1, {**far, "renewed": time.time() + skew_s})
+    started = time.monotonic()
+
+    def renew():
+        for beat in range(1, 4):
+            time.sleep(0.4)
+            lake.put_document("leases/000001.json", {**far, "renewed": time.time() + skew_s + beat})
+
+    thread = threading.Thread(target=renew)
+    thread.start()
+    with lease.hold(lake, "near"):
+        assert 1.2 + 0.7 < time.monotonic() - started < 10
+    thread.join()
+
+
+def test_a_renewal_that_fails_is_tried_again_and_costs_nothing(lake, monkeypatch, caplog):
+    monkeypatch.setattr(lease, "RENEW_S", 0.1)
+    put, failed = Lake.put_document, []
+
+    def put_document(self, path, document):
+        if path.startswith("leases/") and len(failed) < 3:
+            failed.append(path)
+            raise OSError("the store is away")
+        put(self, path, document)
+
+    monkeypatch.setattr(Lake, "put_document", put_document)
+    with lease.hold(lake, "patient"):
+        first = lake.entry("leases", 1)["renewed"]
+        time.sleep(1)
+        assert lake.entry("leases", 1)["renewed"] > first
+    assert lake.entry("leases", 1)["released"]
+    assert caplog.text.count("the lease could not be written: the store is away") == 3
+
+
 def test_a_holder_that_was_taken_for_dead_learns_it(lake):
     with pytest.raises(lease.LeaseLost, match="slow lost the lake to another job"), lease.hold(lake, "slow"):
         lake.append("leases", 2, json.loads(lake.get("leases/000001.json")))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import os
 import socket
@@ -10,14 +11,17 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from pomona.lake import Lake
+from pomona.outcome import BadInput
+from pomona.storage import is_local
 
 LOG = logging.getLogger("pomona")
 RENEW_S = 10.0
 EXPIRE_S = 60.0
-_WAIT_S = 0.5
+_WAIT_S, _REMOTE_WAIT_S = 0.5, 2.0
 
 
 class LeaseLost(RuntimeError):
@@ -29,8 +33,9 @@ def hold(lake: Lake, owner: str) -> Iterator[None]:
     """The lake is this job's alone inside the block.
 
     A lease is a numbered record, created exclusively: of two that want the next number one wins. Its holder
-    renews it every 10 s; it counts as expired after 60 s without, or at once when its process on this machine
-    has died. A holder that finds a higher number at the end of the block has lost it: that is an error.
+    renews it every 10 s; it counts as expired when a waiter has itself seen it unrenewed for 60 s (clocks of two
+    machines are never compared), or at once when its process on this machine has died. A renewal that fails is tried
+    again at the next beat. A holder that finds a higher number at the end of the block has lost it: that is an error.
     """
     mine = _take(lake, owner)
     stop = threading.Event()
@@ -43,15 +48,18 @@ def hold(lake: Lake, owner: str) -> Iterator[None]:
     finally:
         stop.set()
         renewal.join()
-        _write(lake, {**mine, "released": True})
+        _written(lake, {**mine, "released": True})
 
 
 def _take(lake: Lake, owner: str) -> dict[str, Any]:
-    told = ""
+    told, seen, since = "", "", time.monotonic()
     while True:
         number = lake.last_number("leases")
         held = lake.entry("leases", number) if number else None
-        if held is None or _is_free(held):
+        state = f"{number} {held and held['nonce']} {held and held['renewed']}"
+        if state != seen:
+            seen, since = state, time.monotonic()
+        if held is None or _is_free(held) or time.monotonic() - since > EXPIRE_S:
             mine = _lease(owner, number + 1)
             if lake.append("leases", number + 1, mine):
                 if number:
@@ -61,7 +69,7 @@ def _take(lake: Lake, owner: str) -> dict[str, Any]:
         if held["nonce"] != told:
             told = held["nonce"]
             LOG.info("waiting for %s, which works on this lake (process %s on %s)", held["owner"], held["pid"], held["host"])
-        time.sleep(_WAIT_S)
+        time.sleep(_WAIT_S if is_local(lake.root) else _REMOTE_WAIT_S)
 
 
 def _lease(owner: str, number: int) -> dict[str, Any]:
@@ -70,6 +78,7 @@ def _lease(owner: str, number: int) -> dict[str, Any]:
         "owner": owner,
         "nonce": uuid.uuid4().hex,
         "host": socket.gethostname(),
+        "machine": _machine(),
         "pid": os.getpid(),
         "process": _process(os.getpid()),
         "renewed": time.time(),
@@ -78,9 +87,17 @@ def _lease(owner: str, number: int) -> dict[str, Any]:
 
 
 def _is_free(held: dict[str, Any]) -> bool:
-    if held["released"] or time.time() - held["renewed"] > EXPIRE_S:
-        return True
-    return bool(held["host"] == socket.gethostname() and _process(held["pid"]) != held["process"])
+    return bool(held["released"] or (held.get("machine") == _machine() and _process(held["pid"]) != held["process"]))
+
+
+@functools.cache
+def _machine() -> str:
+    """What tells this machine, and this container on it, from others that may bear the same host name."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
+    except OSError:
+        return socket.gethostname()
 
 
 def _process(pid: int) -> str:
@@ -95,8 +112,12 @@ def _process(pid: int) -> str:
 
 def _renew(lake: Lake, mine: dict[str, Any], stop: threading.Event) -> None:
     while not stop.wait(RENEW_S):
-        _write(lake, {**mine, "renewed": time.time()})
+        _written(lake, {**mine, "renewed": time.time()})
 
 
-def _write(lake: Lake, lease: dict[str, Any]) -> None:
-    lake.put_document(f"leases/{lease['number']:06d}.json", lease)
+def _written(lake: Lake, lease: dict[str, Any]) -> None:
+    """Writes the lease; where that fails the work goes on, for whoever took the lake meanwhile is found at its end."""
+    try:
+        lake.put_document(f"leases/{lease['number']:06d}.json", lease)
+    except (BadInput, OSError) as error:
+        LOG.warning("the lease could not be written: %s", error)
