@@ -13,15 +13,34 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from airflow.sdk import DAG, Asset, AssetOrTimeSchedule, CronTriggerTimetable
+from airflow.sdk import DAG, Asset, AssetOrTimeSchedule, AssetWatcher, CronTriggerTimetable
 
 from pomona.stages import STAGES, edges
 from pomona_airflow.deployment import Deployment
 from pomona_airflow.form import params
+from pomona_airflow.landing_trigger import LandingTrigger
 from pomona_airflow.stage_operator import StageOperator
 
 deployment = Deployment.from_environment()
-landing = Asset(name=f"landing_{deployment.name}", uri=deployment.landing_uri, group="pomona")
+watch = deployment.watch
+trigger = LandingTrigger(
+    dag_id="retrain",
+    landing=deployment.landing,
+    lake=deployment.lake,
+    name=deployment.name,
+    s3=deployment.s3.text,
+    min_new_images=watch.min_new_images,
+    settle_s=watch.settle_s,
+    max_wait_s=watch.max_wait_s,
+    poll_s=watch.poll_s,
+    sqs_queue=watch.sqs_queue,
+)
+landing = Asset(
+    name=f"landing_{deployment.name}",
+    uri=deployment.landing_uri,
+    group="pomona",
+    watchers=[AssetWatcher(name="arrivals", trigger=trigger)] if watch.poll_s else [],
+)
 
 with DAG(
     dag_id="retrain",

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from airflow.plugins_manager import AirflowPlugin
 
+from pomona_airflow import run_note
 from pomona_airflow.links import PREFIX, OutcomeLink, ReportLink
 
 
@@ -24,3 +25,4 @@ class PomonaPlugin(AirflowPlugin):
         {"name": "Outcome", "href": f"{PREFIX}/runs/{{RUN_ID}}", "destination": "dag_run", "url_route": "pomona-outcome"},
     ]
     operator_extra_links: ClassVar[list[Any]] = [OutcomeLink(), ReportLink()]
+    listeners: ClassVar[list[Any]] = [run_note]

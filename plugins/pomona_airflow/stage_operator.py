@@ -13,8 +13,9 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException, Downs
 from pomona.command import Place, arguments, run_key
 from pomona.knobs import BadKnob, resolve
 from pomona.stages import STAGES
-from pomona_airflow.deployment import Deployment
+from pomona_airflow.deployment import Deployment, NotReady
 from pomona_airflow.links import OutcomeLink, ReportLink
+from pomona_airflow.started_by import started_by
 
 
 class StageOperator(BaseOperator):
@@ -42,29 +43,32 @@ class StageOperator(BaseOperator):
         Raises
         ------
         AirflowFailException
-            Bad knobs or bad input: nothing that a retry would mend.
+            Bad knobs, bad input, or an engine that is not ready: nothing that a retry would mend.
         AirflowException
             A fault, or a job that left no outcome.
         DownstreamTasksSkipped
             When there is nothing new.
         """
         deployment = Deployment.from_environment()
-        words = self.words(context["run_id"], context["params"], deployment)
+        words = self.words(context["run_id"], context["params"], deployment, started_by=started_by(context["dag_run"]))
         run = run_key(context["run_id"])
         before = _outcome(deployment, run, self.stage)
         self.engine = importlib.import_module(f"pomona_airflow.engine_{deployment.engine}").Engine(deployment)
-        code = self.engine.run(f"pomona-{deployment.name}-{self.stage}-{run}", words)
+        try:
+            code = self.engine.run(f"pomona-{deployment.name}-{self.stage}-{run}", words)
+        except NotReady as error:
+            raise AirflowFailException(f"{self.stage}: {error}") from None
         after = _outcome(deployment, run, self.stage)
         self._settle(code, None if after == before else after, context)
 
-    def words(self, run_id: str, given: Mapping[str, Any], deployment: Deployment) -> list[str]:
+    def words(self, run_id: str, given: Mapping[str, Any], deployment: Deployment, *, started_by: str = "person") -> list[str]:
         """The arguments of `run_stage.py` for this stage of the run."""
         try:
             knobs = resolve(dict(given))
         except BadKnob as error:
             raise AirflowFailException(str(error)) from None
         place = Place(run_key(run_id), deployment.name, deployment.lake, deployment.landing, deployment.tracking, deployment.s3.text)
-        return arguments(self.stage, place, knobs)
+        return arguments(self.stage, place, knobs, started_by=started_by)
 
     def on_kill(self) -> None:
         """Ends the job with all its processes."""

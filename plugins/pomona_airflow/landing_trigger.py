@@ -1,0 +1,116 @@
+"""What lets new images start a run: looks at the landing zone, and one event when enough have arrived and come to rest.
+
+The listing is the truth. A message from SQS only means "look now", so that lost, doubled or reordered ones change nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any
+
+from airflow.triggers.base import BaseEventTrigger, TriggerEvent
+
+if TYPE_CHECKING:
+    from pomona.lookout import Lookout
+
+_ACTIVE = ["queued", "running"]
+# A look that takes long (a hundred thousand files on a slow disk) comes as often as leaves nine tenths of the time to others.
+_REST_PER_LOOK = 9
+
+
+class LandingTrigger(BaseEventTrigger):
+    """Fires when a run of the DAG would take in what has arrived; never while one is queued or running, which may do so itself.
+
+    All it needs travels in its arguments: the triggerer does not read Pomona's environment. Credentials are AWS's own chain.
+    """
+
+    def __init__(
+        self,
+        *,
+        dag_id: str,
+        landing: str,
+        lake: str,
+        name: str,
+        s3: str,
+        min_new_images: int,
+        settle_s: int,
+        max_wait_s: int,
+        poll_s: int,
+        sqs_queue: str = "",
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.arguments: dict[str, Any] = {
+            "dag_id": dag_id,
+            "landing": landing,
+            "lake": lake,
+            "name": name,
+            "s3": s3,
+            "min_new_images": min_new_images,
+            "settle_s": settle_s,
+            "max_wait_s": max_wait_s,
+            "poll_s": poll_s,
+            "sqs_queue": sqs_queue,
+        }
+        self.poll_s = float(poll_s)
+        self._state = ""
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        return f"{type(self).__module__}.{type(self).__qualname__}", dict(self.arguments)
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        lookout = await asyncio.to_thread(self._lookout)
+        while True:
+            began, due_s, line = time.monotonic(), self.poll_s, ""
+            try:
+                due_s, line = await self._look(lookout)
+            except Exception as error:  # noqa: BLE001 (whatever is wrong with a disk, a bucket or a database: it goes on looking)
+                self._tell(f"cannot look at {self.arguments['landing']}: {_first_line(error)}")
+            if line:
+                yield TriggerEvent({"started_by": line})  # type: ignore[no-untyped-call]
+            spent_s = time.monotonic() - began
+            await asyncio.sleep(max(1.0, min(self.poll_s, due_s), _REST_PER_LOOK * spent_s))
+
+    async def _look(self, lookout: Lookout) -> tuple[float, str]:
+        """Seconds until the next look is due at the latest, and what a run is called for with, or an empty line."""
+        n_waiting = await asyncio.to_thread(lookout.look)
+        if not n_waiting:
+            self._tell("nothing waits")
+            return self.poll_s, ""
+        if await self._runs(_ACTIVE):
+            self._tell(f"{n_waiting:,} files wait; a run is at work")
+            return self.poll_s, ""
+        runs = await self._runs(None)
+        due_s = await asyncio.to_thread(lookout.due_s, runs)
+        if due_s > 0:
+            self._tell(f"{n_waiting:,} files wait")
+            return due_s, ""
+        # Asked once more, behind the look: of a run that somebody has started meanwhile nothing is known yet but that it is there.
+        call = None if await self._runs(_ACTIVE) else await asyncio.to_thread(lookout.call, runs)
+        if call is None:
+            return 1.0, ""
+        self._tell(f"calls for a run: {call.text}")
+        return self.poll_s, call.text
+
+    async def _runs(self, states: list[str] | None) -> int:
+        """How many runs of the DAG are in these states, or have ever been."""
+        from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+
+        return await asyncio.to_thread(RuntimeTaskInstance.get_dr_count, dag_id=self.arguments["dag_id"], states=states)
+
+    def _lookout(self) -> Lookout:
+        from pomona.lookout import Lookout
+
+        patience = ("min_new_images", "settle_s", "max_wait_s")
+        return Lookout.of(**{name: self.arguments[name] for name in ("landing", "lake", "name", "s3", *patience)})
+
+    def _tell(self, state: str) -> None:
+        """One line in the triggerer's log for each change of state."""
+        if state != self._state:
+            self.log.info("%s: %s", self.arguments["name"], state)
+            self._state = state
+
+
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else 'no reason given'}"
