@@ -50,10 +50,11 @@ class AirflowHome:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The process's environment with the home's variables over it; no other Airflow's settings shine through."""
+        """The process's environment with the home's variables over it; of another Airflow's only connections shine through."""
         # Without bytecode every process would compile Airflow anew, for 2 s.
         hidden = ("AIRFLOW", "PYTHONDONTWRITEBYTECODE")
-        return {**{name: value for name, value in os.environ.items() if not name.startswith(hidden)}, **self.variables}
+        seen = {name: value for name, value in os.environ.items() if not name.startswith(hidden) or name.startswith("AIRFLOW_CONN_")}
+        return {**seen, **self.variables}
 
     @property
     def migrated(self) -> Path:

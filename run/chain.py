@@ -163,7 +163,7 @@ def run(home: AirflowHome, deployment: Deployment, knobs: Mapping[str, Any]) -> 
     logs = home.folder / "runs"
     logs.mkdir(exist_ok=True)
     log = logs / f"{time.strftime('%Y%m%dT%H%M%S')}.log"
-    print(f"{deployment.name}: {deployment.landing} → {Path(deployment.lake) / deployment.name}", flush=True)
+    print(f"{deployment.name}: {deployment.landing} → {deployment.lake.rstrip('/')}/{deployment.name}", flush=True)
     command = [sys.executable, leash.__file__, str(os.getpid()), str(BIN / "airflow"), "dags", "test", "retrain", "-c", json.dumps(knobs)]
     started = time.monotonic()
     process = subprocess.Popen(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from html import escape
-from pathlib import Path
 
 from airflow.api_fastapi.core_api.security import GetUserDep
-from fastapi import FastAPI, HTTPException
+from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import HTMLResponse, Response
 
 from pomona.command import run_key
+from pomona.outcome import BadInput
 from pomona.stages import STAGES
 from pomona_airflow.deployment import Deployment
 from pomona_airflow.links import PREFIX
@@ -33,6 +33,14 @@ _POLICY = {"Content-Security-Policy": "default-src 'none'; img-src data:; style-
 def _page(title: str, body: str) -> HTMLResponse:
     head = f"<!doctype html><html lang=en><meta charset=utf-8><title>{escape(title)}</title><style>{_STYLE}</style>"
     return HTMLResponse(f"{head}<h1>{escape(title)}</h1>{body}", headers=_POLICY)
+
+
+@app.exception_handler(BadInput)
+def _unreachable(request: Request, fault: BadInput) -> Response:
+    """What is wrong with the lake, in its own line."""
+    answer = _page("Pomona", f"<p>{escape(str(fault))}")
+    answer.status_code = 503
+    return answer
 
 
 @app.get("/")
@@ -93,13 +101,11 @@ No pictures at hand? <code>make run</code> draws some."""
 
 
 def _runs(deployment: Deployment) -> str:
-    """The latest runs of this name, with their last outcome."""
-    folder = Path(deployment.lake) / deployment.name / "runs"
-    if "://" in deployment.lake or not folder.is_dir():
-        return ""
-    latest = sorted((entry for entry in folder.iterdir() if entry.is_dir()), key=lambda entry: entry.stat().st_mtime, reverse=True)[:20]
-    return (
-        "<h2>Runs</h2><ul>"
-        + "".join(f"<li><a href='{PREFIX}/runs/{escape(entry.name)}'>{escape(entry.name)}</a>" for entry in latest)
-        + "</ul>"
-    )
+    """The latest runs of this name."""
+    from pomona.lake import Lake
+
+    names = Lake(deployment.lake, deployment.name, deployment.s3).folders("runs")
+    # A run's id ends with its time, whatever started it.
+    latest = sorted(names, key=lambda name: name.rpartition("__")[2], reverse=True)[:20]
+    items = "".join(f"<li><a href='{PREFIX}/runs/{escape(name)}'>{escape(name)}</a>" for name in latest)
+    return f"<h2>Runs</h2><ul>{items}</ul>" if latest else ""

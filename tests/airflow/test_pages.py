@@ -56,6 +56,20 @@ def test_the_report_is_served_with_nothing_allowed_to_run(client: TestClient, tm
     assert answer.headers["content-security-policy"].startswith("default-src 'none'")
 
 
+def test_the_latest_runs_come_first_whatever_started_them(client: TestClient, tmp_path: Path) -> None:
+    for name in ("scheduled__2026-03-01T00-00-00-00-00", "manual__2026-01-01T00-00-00-00-00", "asset_triggered__2026-02-01T00-00-00-00-00"):
+        (tmp_path / "lake" / "fruit" / "runs" / name).mkdir(parents=True)
+    text = client.get("/").text
+    assert text.index("scheduled__") < text.index("asset_triggered__") < text.index("manual__")
+
+
+def test_a_lake_out_of_reach_is_told_in_its_own_line(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POMONA_LAKE", "gopher://hole/lake")
+    answer = client.get(f"/runs/{RUN}")
+    assert answer.status_code == 503
+    assert "gopher://hole/lake" in answer.text
+
+
 @pytest.mark.parametrize("run", ["..", "%2e%2e", "..%2f..%2fother", "%2Fetc"])
 def test_no_run_leads_out_of_the_lake(client: TestClient, tmp_path: Path, run: str) -> None:
     (tmp_path / "lake" / "fruit").mkdir(parents=True)
