@@ -42,6 +42,7 @@ def test_a_folder_of_pictures_becomes_a_registered_champion(name, tmp_path, land
     document = json.loads(summary.read_text())
     assert (document["summary"], document["model"]["version"], document["model"]["champion"]) == (1, 1, True)
     assert document["counts"]["kept"] == 60
+    assert document["started_by"].split(" ")[0] == "person"
     for file in document["files"].values():
         assert (summary.parent / file).exists(), file
     features = (summary.parent / "features.csv").read_text().splitlines()

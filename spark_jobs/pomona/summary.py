@@ -53,6 +53,11 @@ class Facts:
         return dict(self.manifests["ingest"]["notes"])
 
     @property
+    def started_by(self) -> str:
+        """What started the run, in words: `schedule`, `arrival of …`, `person (name)`."""
+        return str(self.notes.get("started_by") or "person")
+
+    @property
     def counts(self) -> dict[str, int]:
         counted = self.manifests["ingest"]["counts"]
         return {name: int(counted[name]) for name in _COUNTS}
@@ -98,6 +103,7 @@ def summary(facts: Facts) -> dict[str, Any]:
         "summary": FORMAT,
         "name": facts.place.name,
         "run": facts.place.run,
+        "started_by": facts.started_by,
         "ended": now(),
         "counts": facts.counts,
         "scores": scores,

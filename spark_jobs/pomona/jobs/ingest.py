@@ -235,6 +235,7 @@ def _result(work: Work, snapshot: Snapshot, *, ignored: list[str], n_new: int, n
         "images_per_label": per_label,
         "largest_bytes": int(snapshot.present["size"].max()),
         "ignored": ignored[:_SHOWN],
+        "started_by": work.order.started_by,
         **_listed_troubles(selection, snapshot),
     }
     left_out = ", ".join(f"{counts[name]:,} {name}" for name in ("rejected", "duplicate", "conflict", "unselected") if counts[name])

@@ -49,6 +49,7 @@ def assembled(facts: Facts, chain: Chain, *, roster: pa.Table, predictions: pa.T
     return Report(
         name=facts.place.name,
         run=facts.place.run,
+        started_by=facts.started_by,
         ended=now(),
         version=facts.version,
         decision=facts.verdict["decision"],

@@ -75,6 +75,7 @@ class Report:
     notices : heading → lines: rejected, conflicts, leaked, ignored, groups on both sides, …
     hashes : name → hexadecimal
     links : what → where the figures lie, as text
+    started_by : what started the run, in words
     """
 
     name: str
@@ -101,6 +102,7 @@ class Report:
     n_mistakes: int = 0
     notices: Mapping[str, Listing] = field(default_factory=dict)
     links: Mapping[str, str] = field(default_factory=dict)
+    started_by: str = ""
 
 
 def samples_per_label(n_labels: int) -> int:
