@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import io
 import logging
@@ -20,7 +21,7 @@ LOG = logging.getLogger("pomona")
 TRIES = 8
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.1, 10.0
 _CONNECT_S, _ANSWER_S = 10, 60
-_BLOCK_BYTES = 4 << 20
+_BLOCK_BYTES, _PART_BYTES = 4 << 20, 32 << 20
 _REFUSED = ("PreconditionFailed", "412")
 _Got = TypeVar("_Got")
 
@@ -94,7 +95,29 @@ class Bucket:
         return int(self._called("head_object", **self._at(path))["ContentLength"])
 
     def put(self, path: str, data: bytes) -> None:
-        self._tried(lambda fs: fs.pipe_file(self.location(path), data))
+        if len(data) < 2 * _PART_BYTES:
+            self._called("put_object", **self._at(path), Body=data)
+            return
+        # s3fs would begin a large file anew for each part that fails.
+        upload = {**self._at(path), "UploadId": self._called("create_multipart_upload", **self._at(path))["UploadId"]}
+        try:
+            parts = []
+            for number, start in enumerate(range(0, len(data), _PART_BYTES), 1):
+                answer = self._called("upload_part", **upload, PartNumber=number, Body=data[start : start + _PART_BYTES])
+                parts.append({"PartNumber": number, "ETag": answer["ETag"]})
+            self._complete(path, len(data), upload, parts)
+        except BaseException:
+            with contextlib.suppress(store_faults.StoreFault, OSError):
+                self._called("abort_multipart_upload", **upload)
+            raise
+
+    def _complete(self, path: str, size: int, upload: dict[str, str], parts: list[dict[str, Any]]) -> None:
+        try:
+            self._called("complete_multipart_upload", **upload, MultipartUpload={"Parts": parts})
+        except FileNotFoundError:
+            # A first try whose reply got lost has completed it.
+            if self.size(path) != size:
+                raise
 
     def create(self, path: str, data: bytes) -> bool:
         """Writes the object if there is none; after a reply that got lost the refusal may be our own first try's: it is read back."""
