@@ -12,9 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 
+from pomona.s3 import S3
+from pomona_airflow.wake import Queue
+
 if TYPE_CHECKING:
     from pomona.lookout import Lookout
 
+_LEAST_S = 1.0
 _ACTIVE = ["queued", "running"]
 # A look that takes long (a hundred thousand files on a slow disk) comes as often as leaves nine tenths of the time to others.
 _REST_PER_LOOK = 9
@@ -54,43 +58,60 @@ class LandingTrigger(BaseEventTrigger):
             "sqs_queue": sqs_queue,
         }
         self.poll_s = float(poll_s)
-        self._state = ""
+        self._told: dict[str, str] = {}
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         return f"{type(self).__module__}.{type(self).__qualname__}", dict(self.arguments)
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        lookout = await asyncio.to_thread(self._lookout)
+        lookout, queue = await asyncio.to_thread(self._lookout), self._queue()
         while True:
             began, due_s, line = time.monotonic(), self.poll_s, ""
             try:
                 due_s, line = await self._look(lookout)
             except Exception as error:  # noqa: BLE001 (whatever is wrong with a disk, a bucket or a database: it goes on looking)
-                self._tell(f"cannot look at {self.arguments['landing']}: {_first_line(error)}")
+                self._tell("landing", f"cannot look at {self.arguments['landing']}: {_first_line(error)}")
             if line:
                 yield TriggerEvent({"started_by": line})  # type: ignore[no-untyped-call]
-            spent_s = time.monotonic() - began
-            await asyncio.sleep(max(1.0, min(self.poll_s, due_s), _REST_PER_LOOK * spent_s))
+            least_s = max(_LEAST_S, _REST_PER_LOOK * (time.monotonic() - began))
+            await asyncio.sleep(least_s)
+            await self._rest(queue, min(self.poll_s, due_s) - least_s)
+
+    async def _rest(self, queue: Queue | None, seconds: float) -> None:
+        """Waits so long, or until a message comes; a queue that cannot be asked leaves the clock."""
+        until = time.monotonic() + seconds
+        while (left_s := until - time.monotonic()) > 0:
+            # SQS waits in whole seconds.
+            if queue is None or left_s < 1:
+                await asyncio.sleep(left_s)
+                return
+            try:
+                if await asyncio.to_thread(queue.wait, left_s):
+                    return
+                self._tell("queue", "listens to the queue")
+            except Exception as error:  # noqa: BLE001 (as above: the clock is enough to lose nothing)
+                self._tell("queue", f"cannot ask {queue.url}, looks by the clock: {_first_line(error)}")
+                await asyncio.sleep(left_s)
 
     async def _look(self, lookout: Lookout) -> tuple[float, str]:
         """Seconds until the next look is due at the latest, and what a run is called for with, or an empty line."""
         n_waiting = await asyncio.to_thread(lookout.look)
         if not n_waiting:
-            self._tell("nothing waits")
+            self._tell("landing", "nothing waits")
             return self.poll_s, ""
         if await self._runs(_ACTIVE):
-            self._tell(f"{n_waiting:,} files wait; a run is at work")
+            self._tell("landing", f"{n_waiting:,} files wait; a run is at work")
             return self.poll_s, ""
         runs = await self._runs(None)
         due_s = await asyncio.to_thread(lookout.due_s, runs)
         if due_s > 0:
-            self._tell(f"{n_waiting:,} files wait")
+            self._tell("landing", f"{n_waiting:,} files wait")
             return due_s, ""
         # Asked once more, behind the look: of a run that somebody has started meanwhile nothing is known yet but that it is there.
         call = None if await self._runs(_ACTIVE) else await asyncio.to_thread(lookout.call, runs)
         if call is None:
             return 1.0, ""
-        self._tell(f"calls for a run: {call.text}")
+        self._tell("landing", f"calls for a run: {call.text}")
         return self.poll_s, call.text
 
     async def _runs(self, states: list[str] | None) -> int:
@@ -105,11 +126,15 @@ class LandingTrigger(BaseEventTrigger):
         patience = ("min_new_images", "settle_s", "max_wait_s")
         return Lookout.of(**{name: self.arguments[name] for name in ("landing", "lake", "name", "s3", *patience)})
 
-    def _tell(self, state: str) -> None:
+    def _queue(self) -> Queue | None:
+        url = self.arguments["sqs_queue"]
+        return Queue(url, S3.parse(self.arguments["s3"]).region) if url else None
+
+    def _tell(self, what: str, state: str) -> None:
         """One line in the triggerer's log for each change of state."""
-        if state != self._state:
+        if self._told.get(what) != state:
             self.log.info("%s: %s", self.arguments["name"], state)
-            self._state = state
+            self._told[what] = state
 
 
 def _first_line(error: Exception) -> str:

@@ -1,0 +1,3 @@
+from tests import own_airflow
+
+own_airflow.use()

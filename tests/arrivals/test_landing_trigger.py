@@ -1,0 +1,294 @@
+"""The landing trigger as the triggerer runs it: when it fires, what it bears, and what an SQS queue may do to it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from airflow.triggers.base import BaseEventTrigger
+
+from pomona import snapshots
+from pomona.lake import Lake
+from pomona.landing import Landing
+from pomona_airflow import landing_trigger, wake
+from pomona_airflow.landing_trigger import LandingTrigger
+
+
+class Trigger(LandingTrigger):
+    """The trigger with Airflow's count of runs played by the test."""
+
+    active, ever = 0, 0
+
+    async def _runs(self, states: list[str] | None) -> int:
+        return self.ever if states is None else self.active
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looks may follow each other at once: the tests have no minutes."""
+    monkeypatch.setattr(landing_trigger, "_LEAST_S", 0.02)
+    monkeypatch.setattr(landing_trigger, "_REST_PER_LOOK", 0)
+
+
+@pytest.fixture
+def places(tmp_path: Path) -> dict[str, Any]:
+    (tmp_path / "landing" / "Training" / "a").mkdir(parents=True)
+    return {"dag_id": "retrain", "landing": str(tmp_path / "landing"), "lake": str(tmp_path / "lake"), "name": "n", "s3": "{}"}
+
+
+def trigger(places: dict[str, Any], **changes: Any) -> Trigger:
+    numbers = {"min_new_images": 2, "settle_s": 0.3, "max_wait_s": 60, "poll_s": 0.05}
+    return Trigger(**{**places, **numbers, **changes})
+
+
+def send(places: dict[str, Any], *names: str) -> None:
+    for name in names:
+        (Path(places["landing"]) / "Training" / "a" / name).write_bytes(b"picture of " + name.encode())
+
+
+def take_in(places: dict[str, Any]) -> None:
+    """What a run's ingest leaves: a snapshot that knows all that is listed."""
+    lake = Lake(places["lake"], places["name"])
+    listed, placed, _ = snapshots.locate(Landing(places["landing"]).files(), group_pattern="")
+    rows = [(f.path, f.size, f.version, f.path, "part", None, True) for f in listed]
+    taken = pd.DataFrame(rows, columns=["path", "size", "version", "content", "part", "reason", "final"])
+    assert snapshots.save(lake, snapshots.follow(snapshots.latest(lake), listed, placed, taken)) is not None
+
+
+async def fired(watched: LandingTrigger, seconds: float, *, enough: int = 1) -> list[str]:
+    """What the trigger says in the time, or a little after it has said enough; then it is cancelled, as the triggerer cancels it."""
+    lines: list[str] = []
+
+    async def listen() -> None:
+        async for event in watched.run():
+            lines.append(event.payload["started_by"])
+
+    task, until = asyncio.create_task(listen()), time.monotonic() + seconds
+    while time.monotonic() < until and len(lines) < enough:
+        await asyncio.sleep(0.02)
+    await asyncio.sleep(0.3)
+    assert not task.done(), "the trigger ended by itself"
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    return lines
+
+
+def test_the_trigger_may_feed_a_watcher_and_is_made_again_from_what_it_serialises(places):
+    made = LandingTrigger(**places, min_new_images=20, settle_s=60, max_wait_s=3600, poll_s=20, sqs_queue="https://q/1/2")
+    path, arguments = made.serialize()
+    assert isinstance(made, BaseEventTrigger)
+    assert path == "pomona_airflow.landing_trigger.LandingTrigger"
+    again = LandingTrigger(**json.loads(json.dumps(arguments)))
+    assert again.serialize() == (path, arguments)
+    assert BaseEventTrigger.hash(path, arguments) == BaseEventTrigger.hash(*again.serialize())
+
+
+def test_it_fires_once_when_enough_have_arrived_and_rested(places):
+    send(places, "1.jpg", "2.jpg", "3.jpg")
+    assert asyncio.run(fired(trigger(places), 20)) == ["arrival of 3 images, the oldest waited 0 s"]
+
+
+def test_it_does_not_fire_for_too_few_or_for_none(places):
+    assert asyncio.run(fired(trigger(places), 0.2)) == []
+    send(places, "1.jpg")
+    assert asyncio.run(fired(trigger(places), 0.6)) == []
+
+
+def test_it_never_fires_while_a_run_is_queued_or_running_and_then_for_what_that_run_left(places):
+    async def play() -> tuple[list[str], list[str]]:
+        watched = trigger(places)
+        watched.active = watched.ever = 1
+        send(places, "1.jpg", "2.jpg")
+        early = await fired(watched, 0.5)
+        take_in(places)
+        send(places, "3.jpg", "4.jpg")
+        watched.active = 0
+        return early, await fired(watched, 20)
+
+    early, late = asyncio.run(play())
+    assert early == []
+    assert [line.split(",")[0] for line in late] == ["arrival of 2 images"]
+
+
+def test_what_a_run_has_taken_in_does_not_wake_it_again(places):
+    send(places, "1.jpg", "2.jpg")
+    take_in(places)
+    assert asyncio.run(fired(trigger(places), 0.6)) == []
+
+
+def test_a_picture_that_is_put_back_after_it_was_gone_is_an_arrival(places):
+    send(places, "1.jpg", "2.jpg", "3.jpg")
+    path = Path(places["landing"]) / "Training" / "a" / "1.jpg"
+    state, data = path.stat(), path.read_bytes()
+    take_in(places)
+    path.unlink()
+    take_in(places)
+    path.write_bytes(data)
+    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+    assert len(asyncio.run(fired(trigger(places, min_new_images=1), 20))) == 1
+
+
+def test_a_watcher_that_follows_another_does_not_fire_again_for_the_same_files(places):
+    send(places, "1.jpg", "2.jpg")
+    assert len(asyncio.run(fired(trigger(places), 20))) == 1
+    assert asyncio.run(fired(trigger(places), 0.6)) == []
+
+
+def test_of_two_watchers_at_once_one_fires(places):
+    async def play() -> list[list[str]]:
+        return list(await asyncio.gather(*(fired(trigger(places), 1.5) for _ in range(3))))
+
+    send(places, "1.jpg", "2.jpg")
+    assert sorted(map(len, asyncio.run(play()))) == [0, 0, 1]
+
+
+def test_a_run_that_took_files_in_since_the_look_stops_the_call(places):
+    send(places, "1.jpg", "2.jpg")
+    lookout = trigger(places, settle_s=0)._lookout()
+    assert lookout.look() == 2
+    assert lookout.due_s(0) <= 0
+    take_in(places)
+    assert lookout.call(0) is None
+    assert lookout.look() == 0
+
+
+def test_the_lake_keeps_two_calls_at_most(places):
+    lookout = trigger(places, settle_s=0)._lookout()
+    for number in range(5):
+        send(places, f"{number}.jpg")
+        lookout.look()
+        assert lookout.call(number) is not None
+    assert Lake(places["lake"], "n").names("calls") == ["000004.json", "000005.json"]
+
+
+def test_a_landing_zone_that_is_missing_is_told_once_and_watched_until_it_is_there(places, capsys):
+    async def play() -> list[str]:
+        landing = Path(places["landing"])
+        landing.rename(landing.with_name("away"))
+
+        async def put_back() -> None:
+            await asyncio.sleep(0.3)
+            landing.with_name("away").rename(landing)
+
+        task = asyncio.create_task(put_back())
+        lines = await fired(trigger(places), 20)
+        await task
+        return lines
+
+    send(places, "1.jpg", "2.jpg")
+    assert len(asyncio.run(play())) == 1
+    told = [line for line in capsys.readouterr().out.splitlines() if "cannot look" in line]
+    assert len(told) == 1
+    assert "does not exist: make it" in told[0]
+
+
+def test_airflow_that_does_not_answer_stops_no_watcher(places):
+    class Deaf(Trigger):
+        asked = 0
+
+        async def _runs(self, states: list[str] | None) -> int:
+            self.asked += 1
+            if self.asked < 5:
+                raise RuntimeError("API server away")
+            return await super()._runs(states)
+
+    send(places, "1.jpg", "2.jpg")
+    watched = Deaf(**{**places, "min_new_images": 2, "settle_s": 0, "max_wait_s": 60, "poll_s": 0.05})
+    assert len(asyncio.run(fired(watched, 20))) == 1
+
+
+# ---- SQS
+
+
+@pytest.fixture(scope="module")
+def sqs() -> Iterator[Any]:
+    """moto's SQS server and a client of it; the trigger finds its credentials as AWS's own chain does."""
+    import boto3
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "eu-west-1"}
+    before = {name: os.environ.get(name) for name in keys}
+    os.environ |= keys
+    yield boto3.client("sqs", endpoint_url=f"http://{host}:{port}")
+    server.stop()
+    for name, value in before.items():
+        os.environ.pop(name) if value is None else os.environ.__setitem__(name, value)
+
+
+@pytest.fixture
+def queue(sqs: Any, request: pytest.FixtureRequest) -> str:
+    return str(sqs.create_queue(QueueName=request.node.name[:70].replace("[", "-").replace("]", ""))["QueueUrl"])
+
+
+def messages_left(sqs: Any, url: str) -> int:
+    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+    return sum(int(value) for value in sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"].values())
+
+
+def event(name: str) -> str:
+    return json.dumps({"Records": [{"eventName": "ObjectCreated:Put", "s3": {"object": {"key": f"Training/a/{name}"}}}]})
+
+
+def test_a_message_means_look_now(places, sqs, queue):
+    async def play() -> tuple[float, list[str]]:
+        began = time.monotonic()
+        listening = asyncio.create_task(fired(trigger(places, sqs_queue=queue, poll_s=600, settle_s=0), 20))
+        await asyncio.sleep(0.5)
+        send(places, "1.jpg", "2.jpg")
+        assert not Path(places["lake"]).exists(), "nobody has looked yet"
+        sqs.send_message(QueueUrl=queue, MessageBody=event("1.jpg"))
+        while not Path(places["lake"], "n", "calls").exists():
+            await asyncio.sleep(0.02)
+            assert time.monotonic() - began < 20
+        return time.monotonic() - began, await listening
+
+    seconds, lines = asyncio.run(play())
+    assert len(lines) == 1
+    assert seconds < 20, "by the clock it would have been ten minutes"
+
+
+@pytest.mark.parametrize("fate", ["dropped", "doubled", "reordered", "garbage"])
+def test_whatever_becomes_of_the_messages_each_batch_is_called_for_once(places, sqs, queue, fate):
+    bodies = {
+        "dropped": [],
+        "doubled": [event("1.jpg"), event("2.jpg")] * 30,
+        "reordered": [event("2.jpg"), event("1.jpg"), json.dumps({"Records": [{"eventName": "ObjectRemoved:Delete"}]})],
+        "garbage": ["no JSON", "{}", "[]", "\u00e9" * 500],
+    }[fate]
+
+    async def play() -> list[str]:
+        listening = asyncio.create_task(fired(trigger(places, sqs_queue=queue, poll_s=1.1), 20))
+        send(places, "1.jpg", "2.jpg")
+        for body in bodies:
+            sqs.send_message(QueueUrl=queue, MessageBody=body)
+            await asyncio.sleep(0)
+        return await listening
+
+    assert len(asyncio.run(play())) == 1
+    assert messages_left(sqs, queue) == 0
+
+
+def test_a_queue_that_cannot_be_asked_leaves_the_clock(places, sqs, queue, capsys):
+    send(places, "1.jpg", "2.jpg")
+    assert len(asyncio.run(fired(trigger(places, sqs_queue=f"{queue}-no-such", poll_s=1.2), 10))) == 1
+    told = [line for line in capsys.readouterr().out.splitlines() if "looks by the clock" in line]
+    assert len(told) == 1
+    assert "QueueDoesNotExist" in told[0]
+
+
+def test_the_region_of_a_queue_of_aws_is_read_off_its_address(monkeypatch):
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    client = wake.Queue("https://sqs.eu-central-1.amazonaws.com/123456789012/pictures")._client
+    assert (client.meta.region_name, client.meta.endpoint_url) == ("eu-central-1", "https://sqs.eu-central-1.amazonaws.com")
+    assert wake.Queue("http://127.0.0.1:9/1/q", "eu-north-1")._client.meta.region_name == "eu-north-1"
