@@ -10,7 +10,7 @@ FIRST = $(firstword $(wildcard $(BIN)/python) $(PYTHON))
 # Where it is set (many containers), every process would compile Airflow and Spark's Python anew: 2 s each.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run up down serve test test-heavy lint bench checked setup lock s3-jars compose-env
+.PHONY: help run up down serve test test-heavy test-faults lint bench checked setup lock s3-jars compose-env
 help:  ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## /\1\t/' | expand -t 14
 
@@ -31,6 +31,9 @@ test: setup lint  ## every check but the heavy ones, in under ten minutes
 
 test-heavy: setup  ## the checks that kill jobs, start servers and read thousands of photographs
 	@$(BIN)/python -m pytest -m heavy --timeout 1800
+
+test-faults: setup  ## jobs killed in the middle of any stage, workers of a cluster lost, secrets looked for
+	@$(BIN)/python -m pytest -m heavy --timeout 1800 tests/faults tests/cluster
 
 lint: setup  ## ruff and mypy over everything
 	@$(BIN)/ruff check .

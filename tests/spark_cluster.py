@@ -1,13 +1,14 @@
 """A real Spark cluster for the tests: PySpark's own standalone master and workers, on loopback only.
 
-    cluster = start(folder, workers=2)
-    cluster.environment                     # AIRFLOW_CONN_SPARK_DEFAULT and what keeps the driver on loopback
-    cluster.applications(), cluster.kill_worker()
-    cluster.stop()
+cluster = start(folder, workers=2)
+cluster.environment                     # AIRFLOW_CONN_SPARK_DEFAULT and what keeps the driver on loopback
+cluster.applications(), cluster.kill_worker()
+cluster.stop()
 """
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import os
@@ -88,6 +89,23 @@ class Cluster:
         work = self.folder / f"work-{len(self.daemons)}"
         return self.begin("org.apache.spark.deploy.worker.Worker", *words, "--work-dir", str(work), self.master)
 
+    def await_workers(self, number: int) -> None:
+        """Returns once the master has so many.
+
+        Raises
+        ------
+        RuntimeError
+            With the end of the daemons' logs, when it takes too long.
+        """
+        end = time.monotonic() + _START_S
+        while time.monotonic() < end:
+            with contextlib.suppress(OSError):
+                if self.workers() == number:
+                    return
+            time.sleep(0.2)
+        logs = "\n".join(path.read_text(errors="replace")[-1500:] for path in sorted(self.folder.glob("*.log")))
+        raise RuntimeError(f"the cluster has not {number} workers after {_START_S:.0f} s:\n{logs}")
+
     def kill_worker(self, number: int = -1) -> int:
         """How many processes went with a worker's SIGKILL: the worker, its executors, their Python."""
         daemon = self.daemons[number]
@@ -117,32 +135,11 @@ def start(folder: Path, *, workers: int = 2, variables: Mapping[str, str] | None
     words = ("--host", "127.0.0.1", "--port", str(cluster.port), "--webui-port", str(cluster.page))
     try:
         cluster.begin("org.apache.spark.deploy.master.Master", *words)
-        await_(lambda: cluster.workers() >= 0, cluster)
+        cluster.await_workers(0)
         for _ in range(workers):
             cluster.add_worker()
-        await_(lambda: cluster.workers() == workers, cluster)
+        cluster.await_workers(workers)
     except BaseException:
         cluster.stop()
         raise
     return cluster
-
-
-def await_(true: Any, cluster: Cluster) -> None:
-    """Returns once it is true.
-
-    Raises
-    ------
-    RuntimeError
-        With the end of the daemons' logs, when it takes too long.
-    """
-    end = time.monotonic() + _START_S
-    while True:
-        try:
-            if true():
-                return
-        except OSError:
-            pass
-        if time.monotonic() > end:
-            logs = "\n".join(path.read_text(errors="replace")[-1500:] for path in sorted(cluster.folder.glob("*.log")))
-            raise RuntimeError(f"the cluster did not come up in {_START_S:.0f} s:\n{logs}")
-        time.sleep(0.2)
