@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
 _LEAST_S = 1.0
 _ACTIVE = ["queued", "running"]
-# A look that takes long (a hundred thousand files on a slow disk) comes as often as leaves nine tenths of the time to others.
-_REST_PER_LOOK = 9
+# A look that takes long (a million files, a slow disk) is followed by three times as long a rest, up to a minute.
+_REST_PER_LOOK = 3
+_LONGEST_REST_S = 60.0
 
 
 class LandingTrigger(BaseEventTrigger):
@@ -73,7 +74,7 @@ class LandingTrigger(BaseEventTrigger):
                 self._tell("landing", f"cannot look at {self.arguments['landing']}: {_first_line(error)}")
             if line:
                 yield TriggerEvent({"started_by": line})  # type: ignore[no-untyped-call]
-            least_s = max(_LEAST_S, _REST_PER_LOOK * (time.monotonic() - began))
+            least_s = max(_LEAST_S, min(_LONGEST_REST_S, _REST_PER_LOOK * (time.monotonic() - began)))
             await asyncio.sleep(least_s)
             await self._rest(queue, min(self.poll_s, due_s) - least_s)
 

@@ -47,7 +47,7 @@ def _unreachable(request: Request, fault: BadInput) -> Response:
 def start(user: GetUserDep) -> HTMLResponse:
     """What to do next: where the landing zone is, whether anything is in it, how folders become labels, the latest runs."""
     deployment = Deployment.from_environment()
-    return _page(f"Pomona: {deployment.name}", landing_text(deployment.landing, empty=deployment.landing_is_empty) + _runs(deployment))
+    return _page(f"Pomona: {deployment.name}", landing_text(deployment) + _runs(deployment))
 
 
 @app.get("/runs/{run}")
@@ -65,8 +65,10 @@ def run(run: str, user: GetUserDep) -> HTMLResponse:
         )
         rows.append(f"<tr><td>{stage}<td class={escape(state)}>{escape(state.replace('_', ' '))}<td>{escape(line)}<td>{seconds}")
     report = f"<p><a href='{PREFIX}/runs/{key}/report' target=_blank>The report</a>" if lake.exists(_report(key)) else ""
+    notes = (lake.document(f"{lake.run_folder(key)}/manifests/ingest.json") or {}).get("notes", {})
+    cause = f"<p>Started by: {escape(notes['started_by'])}" if notes.get("started_by") else ""
     place = f"<p>Its files: <code>{escape(lake.location(lake.run_folder(key)))}</code>"
-    return _page(f"Run {key}", f"<table><tr><th>stage<th>outcome<th><th>{''.join(rows)}</table>{report}{place}")
+    return _page(f"Run {key}", f"<table><tr><th>stage<th>outcome<th><th>{''.join(rows)}</table>{cause}{report}{place}")
 
 
 @app.get("/runs/{run}/report")
@@ -85,19 +87,33 @@ def _report(key: str) -> str:
     return f"runs/{key}/report.html"
 
 
-def landing_text(landing: str, *, empty: bool) -> str:
-    """HTML that says where the pictures go, and whether there are any."""
+def landing_text(deployment: Deployment) -> str:
+    """HTML that says where the pictures go, whether there are any, and when they start a run."""
+    landing = deployment.landing
     state = "is where the pictures arrive."
-    if empty:
-        state = "<b>is empty.</b> Put pictures there, then trigger the DAG <b>Retrain</b>."
+    if deployment.landing_is_empty:
+        state = "<b>is empty.</b> Put pictures there."
     return f"""<p>The landing zone <code>{escape(landing)}</code> {state}
 <p>The first folder below <code>Training</code> or <code>Test</code> is the label; without these two a part of the pictures
 is held back for the test.
 <pre>{escape(landing)}/Training/apple/one.jpg
 {escape(landing)}/Training/pear/two.jpg
 {escape(landing)}/Test/apple/three.jpg</pre>
-<p>Then: <a href='/dags/retrain' target=_top>Retrain</a>, <b>Trigger</b>; switch it on (it starts paused) for its schedule.
+<p>Then switch on <a href='/dags/retrain' target=_top>Retrain</a>, which starts paused: {_starts(deployment)}
+<b>Trigger</b> starts one at once.
 No pictures at hand? <code>make run</code> draws some."""
+
+
+def _starts(deployment: Deployment) -> str:
+    """What starts a run by itself."""
+    watch, schedule = deployment.watch, escape(deployment.schedule)
+    cron = f" It also runs by its schedule, <code>{schedule}</code>." if schedule else ""
+    if not watch.poll_s:
+        return f"new pictures wait for a run, nobody watches for them.{cron}"
+    return (
+        f"a run starts by itself when {watch.min_new_images:,} new pictures have arrived and none came for {watch.settle_s:,} s, "
+        f"or when the oldest has waited {watch.max_wait_s:,} s.{cron}"
+    )
 
 
 def _runs(deployment: Deployment) -> str:

@@ -33,6 +33,25 @@ def test_an_empty_landing_zone_gets_a_page_that_says_what_to_do(client: TestClie
     assert "is empty" not in client.get("/").text
 
 
+def test_the_first_page_says_what_starts_a_run_by_itself(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = client.get("/").text
+    assert "when 20 new pictures have arrived and none came for 60 s, or when the oldest has waited 3,600 s." in text
+    assert "schedule" not in text
+    monkeypatch.setenv("POMONA_POLL_S", "0")
+    monkeypatch.setenv("POMONA_SCHEDULE", "0 3 * * *")
+    text = client.get("/").text
+    assert "nobody watches for them. It also runs by its schedule, <code>0 3 * * *</code>." in text
+
+
+def test_the_page_of_a_run_says_what_started_it(client: TestClient, tmp_path: Path) -> None:
+    manifests = tmp_path / "lake" / "fruit" / "runs" / KEY / "manifests"
+    manifests.mkdir(parents=True)
+    (manifests / "ingest.json").write_text(json.dumps({"notes": {"started_by": f"person ({NASTY})"}}))
+    text = client.get(f"/runs/{RUN}").text
+    assert "Started by: person (&lt;script&gt;" in text
+    assert NASTY not in text
+
+
 def test_the_page_of_a_run_shows_each_stages_line_escaped(client: TestClient, tmp_path: Path) -> None:
     outcomes = tmp_path / "lake" / "fruit" / "runs" / KEY / "outcomes"
     outcomes.mkdir(parents=True)

@@ -206,6 +206,44 @@ def test_a_cron_of_the_deployment_comes_beside_the_landing_asset(monkeypatch: py
     assert "landing_new-fruit" in said
 
 
+def watchers(monkeypatch: pytest.MonkeyPatch, **settings: str) -> list[object]:
+    """The watchers of the landing asset, as the DAG file makes them with these settings."""
+    for name, value in settings.items():
+        monkeypatch.setenv(f"POMONA_{name}", value)
+    (asset,) = DagBag(str(FOLDER)).dags["retrain"].timetable.asset_condition.objects
+    return list(asset.watchers)
+
+
+def test_the_landing_zone_is_watched_with_the_deployments_own_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = {"NAME": "fruit", "LANDING": "s3://bucket/in", "LAKE": "s3://bucket/lake", "S3_REGION": "eu-west-1"}
+    numbers = {
+        "MIN_NEW_IMAGES": "7",
+        "SETTLE_S": "8",
+        "MAX_WAIT_S": "9",
+        "POLL_S": "10",
+        "SQS_QUEUE": "https://sqs.eu-west-1.amazonaws.com/1/q",
+    }
+    (watcher,) = watchers(monkeypatch, **given, **numbers)
+    path, arguments = watcher.trigger.serialize()  # type: ignore[attr-defined]
+    assert path == "pomona_airflow.landing_trigger.LandingTrigger"
+    assert arguments == {
+        "dag_id": "retrain",
+        "landing": "s3://bucket/in",
+        "lake": "s3://bucket/lake",
+        "name": "fruit",
+        "s3": '{"region": "eu-west-1"}',
+        "min_new_images": 7,
+        "settle_s": 8,
+        "max_wait_s": 9,
+        "poll_s": 10,
+        "sqs_queue": "https://sqs.eu-west-1.amazonaws.com/1/q",
+    }
+
+
+def test_nobody_watches_where_the_deployment_wants_no_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert watchers(monkeypatch, POLL_S="0") == []
+
+
 if __name__ == "__main__":
     started = time.monotonic()
     GOLDEN.write_text(json.dumps(commands(DagBag(str(FOLDER)).dags["retrain"]), indent=1) + "\n")
