@@ -10,7 +10,7 @@ FIRST = $(firstword $(wildcard $(BIN)/python) $(PYTHON))
 # Where it is set (many containers), every process would compile Airflow and Spark's Python anew: 2 s each.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run up down serve test test-heavy test-faults lint bench checked setup lock s3-jars compose-env
+.PHONY: help run up down check-settings serve test test-heavy test-faults lint bench checked setup lock s3-jars compose-env
 help:  ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## /\1\t/' | expand -t 14
 
@@ -22,6 +22,9 @@ up: setup  ## Airflow's and MLflow's pages on this machine
 
 down:  ## ends what `make up` started
 	@test ! -x $(BIN)/python || $(BIN)/python -m run.services down
+
+check-settings: setup  ## what the deployment still lacks: a line for each thing, and a tiny job through the engine
+	@$(BIN)/python -m run.check_settings
 
 serve: setup  ## the champion behind an address: an image in, label and probabilities out
 	@$(BIN)/python -m serving

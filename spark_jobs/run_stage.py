@@ -8,6 +8,7 @@ the lake, in runs/<run>/outcomes/<stage>.json.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import logging
 import sys
@@ -60,7 +61,7 @@ def main(words: Sequence[str]) -> int:
 
     try:
         lake.open()
-        with hold(lake, f"{stage} of run {run}"):
+        with hold(lake, f"{stage} of run {run}") if order.stage.holds_lake else contextlib.nullcontext():
             result = done(work)
         return report(result.status, result.line, dict(result.counts))
     except BadInput as error:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from pomona.s3 import S3
-from pomona.storage import is_local
 from pomona_airflow.deployment import Deployment
 
 _ENCRYPTIONS = {"AES256": "AES256", "aws:kms": "SSE-KMS"}
@@ -54,6 +53,7 @@ def event_log(deployment: Deployment) -> dict[str, str]:
     folder = deployment.spark_events
     if not folder:
         return {}
-    if is_local(folder):
-        Path(folder.removeprefix("file://")).mkdir(parents=True, exist_ok=True)
+    path = folder.removeprefix("file://")
+    if "://" not in path:
+        Path(path).mkdir(parents=True, exist_ok=True)
     return {"spark.eventLog.enabled": "true", "spark.eventLog.dir": folder.replace("s3://", "s3a://", 1)}

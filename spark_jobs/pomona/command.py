@@ -11,7 +11,7 @@ from typing import Any
 
 from pomona.knobs import KNOBS, BadKnob, Knob, KnobValue, resolve
 from pomona.s3 import S3
-from pomona.stages import STAGES, Stage
+from pomona.stages import JOBS, Stage
 
 _SLUG = re.compile(r"[^A-Za-z0-9._-]+")
 
@@ -63,7 +63,7 @@ def arguments(stage: str, place: Place, knobs: Mapping[str, KnobValue], *, start
     words = [stage]
     for name in PLACE_HELP:
         words += [f"--{name}", getattr(place, name)]
-    for name in STAGES[stage].knobs:
+    for name in JOBS[stage].knobs:
         words += [f"--{name.replace('_', '-')}={_text(knobs[name])}"]
     if stage == "ingest":
         words += ["--resolved", json.dumps(dict(knobs), sort_keys=True), "--started-by", started_by]
@@ -74,7 +74,7 @@ def parser() -> argparse.ArgumentParser:
     """A parser with one subcommand a stage and one flag a knob; a flag left out takes its preset's value."""
     top = argparse.ArgumentParser(prog="run_stage.py", description="Runs one stage of Pomona as a Spark application.")
     commands = top.add_subparsers(dest="stage", required=True, metavar="STAGE")
-    for stage in STAGES.values():
+    for stage in JOBS.values():
         command = commands.add_parser(stage.name, help=stage.help, description=f"{stage.name} {stage.help}.")
         for name, text in PLACE_HELP.items():
             command.add_argument(f"--{name}", required=True, type=_settings if name == "s3" else str, help=text)
@@ -97,7 +97,7 @@ def parse(words: Sequence[str]) -> Order:
         With code 2 and one line on standard error, as argparse does, for a bad parameter.
     """
     read = vars(parser().parse_args(words))
-    stage = STAGES[read["stage"]]
+    stage = JOBS[read["stage"]]
     place = Place(**{name: read[name] for name in PLACE_HELP})
     given = {name: read[name] for name in ("preset", *stage.knobs)}
     knobs = resolve(given)

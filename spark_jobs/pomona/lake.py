@@ -26,7 +26,7 @@ from pomona.datasets import DATASETS
 from pomona.formats import arrow_schema, npz
 from pomona.outcome import BadInput, File
 from pomona.s3 import AWS, S3
-from pomona.stages import STAGES
+from pomona.stages import JOBS, STAGES
 from pomona.storage import Storage, is_local, storage
 
 if TYPE_CHECKING:
@@ -196,8 +196,8 @@ class Lake:
 
     def write_manifest(self, run: str, stage: str, files: Mapping[str, Sequence[File]], **facts: Any) -> None:
         """Makes the stage's datasets exist: names their files, with schema, format, inputs and what else is told."""
-        if set(files) != set(STAGES[stage].writes):
-            raise ValueError(f"{stage} wrote {sorted(files)}, declared are {sorted(STAGES[stage].writes)}")
+        if set(files) != set(JOBS[stage].writes):
+            raise ValueError(f"{stage} wrote {sorted(files)}, declared are {sorted(JOBS[stage].writes)}")
         datasets = {
             name: {
                 "schema": {column.name: column.type for column in DATASETS[name].columns},

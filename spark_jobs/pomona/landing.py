@@ -11,7 +11,7 @@ from pathlib import Path
 from pomona.bucket import Bucket, Listing, Replaced
 from pomona.outcome import BadInput
 from pomona.s3 import AWS, S3
-from pomona.storage import storage
+from pomona.storage import Storage, storage
 
 
 @dataclass(frozen=True)
@@ -49,14 +49,25 @@ class Landing:
         place = storage(self.root, self.s3)
         if isinstance(place, Bucket):
             return sorted((_object(found) for found in place.listing()), key=lambda listed: listed.path)
-        base = Path(place.location("")).absolute()
-        if not base.is_dir():
-            state = "is no folder" if base.exists() else "does not exist"
-            raise BadInput(f"the landing zone {base} {state}: make it, with pictures in Training/<label>/, or set POMONA_LANDING")
+        base = _base(place)
         try:
             return sorted(_walk(base, str(base.resolve()), ""), key=lambda listed: listed.path)
         except PermissionError as error:
             raise BadInput(f"{error.filename} cannot be read ({error.strerror}): give this user the right to read it") from None
+
+    def first(self) -> Listed | None:
+        """Any one of its files, without listing them all; None when it is empty.
+
+        Raises
+        ------
+        BadInput
+            As `files` does.
+        """
+        place = storage(self.root, self.s3)
+        if isinstance(place, Bucket):
+            return next((_object(found) for found in place.listing()), None)
+        base = _base(place)
+        return next(_walk(base, str(base.resolve()), ""), None)
 
     def read(self, path: str, size: int, version: str) -> bytes:
         """The file's bytes, as it was listed.
@@ -83,6 +94,15 @@ class Landing:
         if len(data) != size or seen != version:
             raise Unsteady("changed while it was read")
         return data
+
+
+def _base(place: Storage) -> Path:
+    """The folder, absolute and there."""
+    base = Path(place.location("")).absolute()
+    if not base.is_dir():
+        state = "is no folder" if base.exists() else "does not exist"
+        raise BadInput(f"the landing zone {base} {state}: make it, with pictures in Training/<label>/, or set POMONA_LANDING")
+    return base
 
 
 def _object(found: Listing) -> Listed:

@@ -23,6 +23,8 @@ class Stage:
     writes: tuple[str, ...]
     knobs: tuple[str, ...]
     timeout_minutes: int = 120
+    # Whether it holds the lake for itself while it works.
+    holds_lake: bool = True
 
 
 _FIT = ("seed", "n_words", "descriptors_per_word", "kmeans_iterations", "root", "colour_weight")
@@ -94,6 +96,17 @@ STAGES: Mapping[str, Stage] = {
         ),
     )
 }
+
+# No task of the DAG: `make check-settings` submits it.
+PROBE = Stage(
+    "probe",
+    "looks whether driver and executors reach lake, landing zone and MLflow",
+    reads=(),
+    writes=(),
+    knobs=(),
+    holds_lake=False,
+)
+JOBS: Mapping[str, Stage] = {**STAGES, PROBE.name: PROBE}
 
 
 def edges() -> list[tuple[str, str]]:
