@@ -19,15 +19,7 @@ from pomona.lake import Lake
 from pomona.landing import Landing
 from pomona_airflow import landing_trigger, wake
 from pomona_airflow.landing_trigger import LandingTrigger
-
-
-class Trigger(LandingTrigger):
-    """The trigger with Airflow's count of runs played by the test."""
-
-    active, ever = 0, 0
-
-    async def _runs(self, states: list[str] | None) -> int:
-        return self.ever if states is None else self.active
+from tests.played_trigger import Trigger, fired
 
 
 @pytest.fixture(autouse=True)
@@ -60,25 +52,6 @@ def take_in(places: dict[str, Any]) -> None:
     rows = [(f.path, f.size, f.version, f.path, "part", None, True) for f in listed]
     taken = pd.DataFrame(rows, columns=["path", "size", "version", "content", "part", "reason", "final"])
     assert snapshots.save(lake, snapshots.follow(snapshots.latest(lake), listed, placed, taken)) is not None
-
-
-async def fired(watched: LandingTrigger, seconds: float, *, enough: int = 1) -> list[str]:
-    """What the trigger says in the time, or a little after it has said enough; then it is cancelled, as the triggerer cancels it."""
-    lines: list[str] = []
-
-    async def listen() -> None:
-        async for event in watched.run():
-            lines.append(event.payload["started_by"])
-
-    task, until = asyncio.create_task(listen()), time.monotonic() + seconds
-    while time.monotonic() < until and len(lines) < enough:
-        await asyncio.sleep(0.02)
-    await asyncio.sleep(0.3)
-    assert not task.done(), "the trigger ended by itself"
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    return lines
 
 
 def test_the_trigger_may_feed_a_watcher_and_is_made_again_from_what_it_serialises(places):
