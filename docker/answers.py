@@ -1,4 +1,4 @@
-"""`python3 docker/answers.py URL [TEXT]`: exit code 0 when the address answers with success; for health checks, so it imports next to nothing.
+"""`python3 docker/answers.py URL [TEXT]`: 0 when the address answers with success. For health checks: it imports next to nothing.
 
 TEXT is a text that the answer must hold or, of Airflow's own health page, the component that must be healthy.
 """

@@ -1,0 +1,139 @@
+"""What docker-compose.yaml, the Dockerfile and the generated .env promise, as far as reading them tells."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+PROJECT = Path(__file__).resolve().parents[2]
+DOCKER = PROJECT / "docker"
+
+
+def script(name: str, *words: str) -> str:
+    """What a script of docker/ prints."""
+    return subprocess.run([sys.executable, str(DOCKER / name), *words], capture_output=True, text=True, check=True).stdout
+
+
+def packages(lock: str) -> set[str]:
+    return set(re.findall(r"(?m)^([a-z0-9][a-z0-9._-]*)(?:\[.*\])?==", lock))
+
+
+def services() -> dict[str, dict[str, Any]]:
+    return dict(yaml.safe_load((PROJECT / "docker-compose.yaml").read_text())["services"])
+
+
+def test_the_image_gets_what_the_project_needs_and_nothing_that_only_tests() -> None:
+    declared = tomllib.loads((PROJECT / "pyproject.toml").read_text())
+    direct = {re.split(r"[\[=<>~ ]", line)[0] for line in declared["project"]["dependencies"]}
+    found = packages(script("runtime_lock.py", str(PROJECT / "requirements.lock")))
+    assert direct <= found
+    assert found <= packages((PROJECT / "requirements.lock").read_text())
+    assert not found & {"pytest", "moto", "ruff", "mypy", "uv", "cfn-lint", "pandas-stubs"}
+
+
+def test_of_a_lock_only_what_is_needed_indirectly_is_taken_over(tmp_path: Path) -> None:
+    lock = tmp_path / "lock"
+    lock.write_text(
+        "a==1 ; python_version < '3.12' \\\n    --hash=sha256:00\n    # via pomona (pyproject.toml)\n"
+        "a==2 ; python_version >= '3.12' \\\n    --hash=sha256:01\n    # via pomona (pyproject.toml)\n"
+        "b==1 \\\n    --hash=sha256:02\n    # via\n    #   a\n    #   d\n"
+        "c==1 \\\n    --hash=sha256:03\n    # via d\n"
+        "d==1 \\\n    --hash=sha256:04\n    # via pomona (pyproject.toml:dev)\n"
+    )
+    assert re.findall(r"(?m)^\w==\d", script("runtime_lock.py", str(lock))) == ["a==1", "a==2", "b==1"]
+
+
+def test_a_lock_without_the_lines_that_say_what_needs_a_package_is_refused(tmp_path: Path) -> None:
+    lock = tmp_path / "lock"
+    lock.write_text("a==1 \\\n    --hash=sha256:00\n")
+    with pytest.raises(subprocess.CalledProcessError) as refused:
+        script("runtime_lock.py", str(lock))
+    assert "the lock does not say what needs a" in refused.value.stderr
+
+
+def test_the_secrets_are_drawn_once_for_this_user_alone_and_what_stands_there_stays(tmp_path: Path) -> None:
+    env = tmp_path / ".env"
+    env.write_text("POMONA_NAME=mine\nS3_SECRET_KEY=my-own\nPOSTGRES_PASSWORD=")
+    env.chmod(0o644)
+    script("compose_env.py", str(env))
+    first = env.read_text()
+    assert first.startswith("POMONA_NAME=mine\nS3_SECRET_KEY=my-own\n")
+    values = dict(line.split("=", 1) for line in first.splitlines() if "=" in line)
+    assert values["S3_SECRET_KEY"] == "my-own"
+    assert env.stat().st_mode & 0o777 == 0o600
+    assert min(len(values[name]) for name in ("POSTGRES_PASSWORD", "AIRFLOW_ADMIN_PASSWORD", "AIRFLOW_JWT_SECRET", "S3_ACCESS_KEY")) >= 20
+    assert "nothing changed" in script("compose_env.py", str(env))
+    assert env.read_text() == first
+
+
+def test_two_machines_draw_different_secrets(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        script("compose_env.py", str(tmp_path / name))
+    one, two = ({line for line in (tmp_path / name).read_text().splitlines() if "=" in line} for name in ("one", "two"))
+    assert len(one) == 8
+    assert not one & two
+
+
+def test_every_variable_that_must_be_set_is_one_that_is_drawn(tmp_path: Path) -> None:
+    script("compose_env.py", str(tmp_path / ".env"))
+    drawn = {line.split("=")[0] for line in (tmp_path / ".env").read_text().splitlines() if "=" in line}
+    text = (PROJECT / "docker-compose.yaml").read_text()
+    assert set(re.findall(r"\$\{(\w+):\?", text)) == drawn
+    # A variable without a default is one of those, too.
+    assert set(re.findall(r"\$\{(\w+)\}", text)) <= drawn
+
+
+def test_ports_are_open_to_this_machine_only_and_nobody_runs_with_more_rights() -> None:
+    for name, service in services().items():
+        assert all(port.startswith("127.0.0.1:") for port in service.get("ports", [])), name
+        assert not {"privileged", "cap_add", "network_mode", "pid"} & set(service), name
+
+
+def test_every_service_but_the_one_that_ends_has_a_health_check_and_bounded_logs() -> None:
+    for name, service in services().items():
+        assert ("healthcheck" in service) == (name != "setup"), name
+        assert service["logging"]["options"]["max-size"], name
+
+
+def test_keys_of_the_bucket_go_only_to_who_reads_or_writes_there() -> None:
+    with_keys = {name for name, service in services().items() if "AWS_SECRET_ACCESS_KEY" in service.get("environment", {})}
+    assert with_keys == {"setup", "mlflow", "spark-worker-1", "spark-worker-2"} | {
+        f"airflow-{name}" for name in ("api-server", "scheduler", "triggerer")
+    }
+
+
+def test_no_secret_is_an_argument_of_a_command() -> None:
+    for name, service in services().items():
+        words = " ".join((*service.get("command", []), *service.get("healthcheck", {}).get("test", [])))
+        assert not re.search(r"PASSWORD|SECRET|FERNET|_KEY", words), name
+
+
+def test_the_files_that_the_image_fetches_the_jars_with_are_enough(tmp_path: Path) -> None:
+    before, _ = (DOCKER / "Dockerfile").read_text().replace("\\\n", " ").split("RUN python -m pomona_airflow.s3_jars")
+    for line in re.findall(r"(?m)^COPY (.*)$", before.split("USER pomona")[1]):
+        *sources, target = line.split()
+        for source in sources:
+            (tmp_path / target).mkdir(parents=True, exist_ok=True)
+            shutil.copy(PROJECT / source, tmp_path / target)
+    path = os.pathsep.join(str(tmp_path / folder) for folder in ("spark_jobs", "plugins"))
+    command = [sys.executable, "-m", "pomona_airflow.s3_jars", "--list"]
+    done = subprocess.run(
+        command, env={"PATH": os.environ["PATH"], "PYTHONPATH": path}, cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "hadoop-aws" in done.stdout
+
+
+def test_an_address_that_does_not_answer_is_unhealthy_in_one_line() -> None:
+    done = subprocess.run([sys.executable, str(DOCKER / "answers.py"), "http://127.0.0.1:1/"], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
