@@ -64,7 +64,7 @@ def storage(root: str, s3: S3) -> Storage:
     from pomona.bucket import Bucket
 
     scheme, _, rest = root.partition("://")
-    if scheme not in ("s3", "s3a") or not rest.strip("/"):
+    if scheme not in ("s3", "s3a") or not rest.partition("/")[0]:
         raise BadInput(f"{root} names neither a folder nor a bucket: write a path, or s3://<bucket>/<prefix>")
     return Bucket(f"s3://{rest.strip('/')}", s3)
 

@@ -68,7 +68,6 @@ _QUOTED = frozenset({"AccessDenied", "401", "403", "InvalidRequest", "NotImpleme
 _QUOTED_CHARACTERS = 200
 _FULL = re.compile(r"no space left|disk quota|quota exceeded", re.IGNORECASE)
 _TOLD = re.compile(r"StoreFault: (.+)")
-_CODE = re.compile(r"(?:Error Code: |Code=|\()([A-Z][A-Za-z]+)(?=[;,)\s])")
 
 
 class StoreFault(BadInput):
@@ -112,4 +111,6 @@ def told_elsewhere(text: str, place: str) -> StoreFault | None:
         return StoreFault(said.group(1).strip())
     if "s3a://" not in text and "S3AFileSystem" not in text:
         return None
-    return next((found for found in (fault(place, word) for word in _CODE.findall(text)) if found), None)
+    # A HEAD has no body that could name a code: its status then says it.
+    words = [*re.findall(r"\b[A-Z][A-Za-z]+\b", text), *re.findall(r"Status Code: (\d{3})", text)]
+    return next((found for found in (fault(place, word) for word in words) if found), None)
