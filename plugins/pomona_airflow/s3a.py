@@ -56,4 +56,14 @@ def event_log(deployment: Deployment) -> dict[str, str]:
     path = folder.removeprefix("file://")
     if "://" not in path:
         Path(path).mkdir(parents=True, exist_ok=True)
+    elif path.count("/") > 2:
+        _keep(path.rstrip("/"), deployment.s3)
     return {"spark.eventLog.enabled": "true", "spark.eventLog.dir": folder.replace("s3://", "s3a://", 1)}
+
+
+def _keep(uri: str, s3: S3) -> None:
+    """Puts an empty file below the URI: Spark writes only into folders that are there, and on S3 none is without a file."""
+    from pomona.lake import Lake
+
+    above, _, name = uri.rpartition("/")
+    Lake(above, name, s3).put(".keep", b"")
