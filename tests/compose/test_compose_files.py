@@ -125,7 +125,8 @@ def test_the_files_that_the_image_fetches_the_jars_with_are_enough(tmp_path: Pat
             (tmp_path / target).mkdir(parents=True, exist_ok=True)
             shutil.copy(PROJECT / source, tmp_path / target)
     path = os.pathsep.join(str(tmp_path / folder) for folder in ("spark_jobs", "plugins"))
-    command = [sys.executable, "-m", "pomona_airflow.s3_jars", "--list"]
+    # Without site-packages: the installed project would help out.
+    command = [sys.executable, "-S", "-m", "pomona_airflow.s3_jars", "--list"]
     done = subprocess.run(
         command, env={"PATH": os.environ["PATH"], "PYTHONPATH": path}, cwd=tmp_path, capture_output=True, text=True, check=False
     )
