@@ -10,7 +10,7 @@ FIRST = $(firstword $(wildcard $(BIN)/python) $(PYTHON))
 # Where it is set (many containers), every process would compile Airflow and Spark's Python anew: 2 s each.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run up down check-settings serve test test-heavy test-faults lint bench checked setup lock s3-jars compose-env
+.PHONY: help run up down check-settings serve test test-heavy test-faults test-compose lint bench checked setup lock s3-jars compose-env
 help:  ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## /\1\t/' | expand -t 14
 
@@ -37,6 +37,9 @@ test-heavy: setup  ## the checks that kill jobs, start servers and read thousand
 
 test-faults: setup  ## jobs killed in the middle of any stage, workers of a cluster lost, secrets looked for
 	@$(BIN)/python -m pytest -m heavy --timeout 1800 tests/faults tests/cluster
+
+test-compose: setup  ## docker-compose.yaml brought up from nothing, a run on its cluster, a worker killed, down and up again
+	@$(BIN)/python -m pytest -s -m heavy --timeout 1800 tests/compose
 
 lint: setup  ## ruff and mypy over everything
 	@$(BIN)/ruff check .
