@@ -187,6 +187,13 @@ def test_a_file_that_changes_after_its_call_has_come_anew():
     assert play(steadily(later, 60, 80), arrivals=arrivals, runs=1) == [(70, 3)]
 
 
+def test_one_file_that_changes_after_its_call_has_all_its_patience_before_it():
+    arrivals = Arrivals(PATIENCE)
+    # Called for at 100; its run failed, and somebody saves the file once more at 120.
+    assert play(steadily(files("1"), 0, 110), arrivals=arrivals) == [(100, 1)]
+    assert play(steadily(files("1", size=9), 120, 240), arrivals=arrivals, runs=1) == [(220, 1)]
+
+
 # ---- a watcher killed and followed by another
 
 
