@@ -95,7 +95,11 @@ def told(place: str, error: BaseException) -> StoreFault | None:
     """The fault in one line, or None when it is not one that stays."""
     said = "QuotaExceeded" if _FULL.search(str(error)) else code(error)
     quoted = said.startswith("KMS.") or said in _QUOTED
-    return fault(place, said, " ".join(str(error).split())[:_QUOTED_CHARACTERS] if quoted else "")
+    return fault(place, said, " ".join(_message(error).split())[:_QUOTED_CHARACTERS] if quoted else "")
+
+
+def _message(error: BaseException) -> str:
+    return str(getattr(error, "strerror", None) or error)
 
 
 def fault(place: str, said: str, message: str = "") -> StoreFault | None:
