@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pomona.outcome import BadInput
 from pomona.s3 import S3
-from pomona_airflow.deployment import Deployment
+from pomona_airflow.deployment import Deployment, NotReady
 
 _ENCRYPTIONS = {"AES256": "AES256", "aws:kms": "SSE-KMS"}
 
@@ -66,4 +67,7 @@ def _keep(uri: str, s3: S3) -> None:
     from pomona.lake import Lake
 
     above, _, name = uri.rpartition("/")
-    Lake(above, name, s3).put(".keep", b"")
+    try:
+        Lake(above, name, s3).put(".keep", b"")
+    except BadInput as fault:
+        raise NotReady(str(fault)) from None

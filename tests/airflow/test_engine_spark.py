@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import zipfile
@@ -13,7 +14,7 @@ import pytest
 from pomona.s3 import S3
 from pomona_airflow import s3a, spark_home
 from pomona_airflow.code_zip import code_zip
-from pomona_airflow.deployment import PROJECT, Deployment
+from pomona_airflow.deployment import PROJECT, Deployment, NotReady
 from pomona_airflow.engine_spark import Engine, NoMaster, master_of
 from pomona_airflow.s3_jars import NoJars
 
@@ -132,11 +133,21 @@ def test_no_setting_of_spark_s_holds_a_credential(monkeypatch: pytest.MonkeyPatc
     assert not [name for name in conf if "secret" in name or "access.key" in name]
 
 
+def test_events_that_cannot_be_written_stop_the_stage_before_spark_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, os.devnull)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    with pytest.raises(NotReady, match=r"^s3://lake/events cannot be asked, .* credentials"):
+        s3a.event_log(Deployment.from_environment({"POMONA_SPARK_EVENTS": "s3://lake/events"}))
+
+
 @pytest.mark.parametrize(
     ("settings", "wanted"),
     [
         ({"POMONA_LAKE": "s3://lake/lakes"}, True),
-        ({"POMONA_SPARK_EVENTS": "s3://lake/events"}, True),
+        ({"POMONA_SPARK_EVENTS": "s3://events"}, True),
         ({"POMONA_LANDING": "s3://landing/pictures"}, False),
         ({}, False),
     ],
@@ -160,9 +171,7 @@ def test_a_home_with_more_jars_has_a_folder_of_its_own(tmp_path: Path) -> None:
 
 
 def test_events_on_s3_are_written_by_hadoop_s_name_for_it(tmp_path: Path) -> None:
-    assert (
-        s3a.event_log(Deployment.from_environment({"POMONA_SPARK_EVENTS": "s3://lake/events"}))["spark.eventLog.dir"] == "s3a://lake/events"
-    )
+    assert s3a.event_log(Deployment.from_environment({"POMONA_SPARK_EVENTS": "s3://events"}))["spark.eventLog.dir"] == "s3a://events"
     assert s3a.event_log(Deployment.from_environment({"POMONA_SPARK_EVENTS": str(tmp_path / "new")}))["spark.eventLog.dir"] == str(
         tmp_path / "new"
     )
