@@ -99,7 +99,8 @@ class Cluster:
         """
         end = time.monotonic() + _START_S
         while time.monotonic() < end:
-            with contextlib.suppress(OSError):
+            # Before its page is whole the master answers with another one.
+            with contextlib.suppress(OSError, ValueError):
                 if self.workers() == number:
                     return
             time.sleep(0.2)
