@@ -9,7 +9,6 @@ from urllib.parse import urlsplit
 
 import boto3
 import psycopg2
-from botocore.exceptions import ClientError
 from psycopg2 import sql
 
 USERS = {"airflow": "AIRFLOW_DB_PASSWORD", "mlflow": "MLFLOW_DB_PASSWORD"}
@@ -17,7 +16,10 @@ USERS = {"airflow": "AIRFLOW_DB_PASSWORD", "mlflow": "MLFLOW_DB_PASSWORD"}
 
 def make_databases() -> None:
     """A database for each user, owned by it; the password is set anew each time, so that a changed `.env` takes effect."""
-    connection = psycopg2.connect(host="postgres", user="postgres", password=os.environ["POSTGRES_PASSWORD"], dbname="postgres")
+    try:
+        connection = psycopg2.connect(host="postgres", user="postgres", password=os.environ["POSTGRES_PASSWORD"], dbname="postgres")
+    except psycopg2.OperationalError as error:
+        raise SystemExit(f"Postgres refuses POSTGRES_PASSWORD, is its volume from another .env? {str(error).strip()}") from None
     connection.autocommit = True
     with connection.cursor() as cursor:
         for user, variable in USERS.items():
@@ -33,14 +35,11 @@ def make_databases() -> None:
 
 
 def make_buckets(buckets: list[str]) -> None:
-    """The buckets; those of this account are left as they are."""
+    """The buckets; those that are there are left as they are."""
     s3 = boto3.client("s3", endpoint_url=os.environ["POMONA_S3_ENDPOINT"])
-    for bucket in buckets:
-        try:
-            s3.create_bucket(Bucket=bucket)
-        except ClientError as error:
-            if error.response["Error"]["Code"] != "BucketAlreadyOwnedByYou":
-                raise
+    there = {bucket["Name"] for bucket in s3.list_buckets()["Buckets"]}
+    for bucket in set(buckets) - there:
+        s3.create_bucket(Bucket=bucket)
     print("buckets: " + ", ".join(buckets), flush=True)
 
 

@@ -31,15 +31,17 @@ class Stack:
     name: str
     env: Path
     values: dict[str, str]
+    secrets: dict[str, str]
 
     @classmethod
     def of(cls, name: str, env: Path, **more: str) -> Stack:
         """A project on free ports, with the secrets that stand in the file already."""
+        drawn = _lines(env)
         with env.open("a") as file:
             for variable, value in {**{port: str(free_port()) for port in PORTS}, "IMAGE_TAG": name, **more}.items():
                 file.write(f"{variable}={value}\n")
-        lines = (line.split("=", 1) for line in env.read_text().splitlines() if "=" in line and not line.startswith("#"))
-        return cls(name, env, dict(lines))
+        # An access key's id is a name: it may stand in a log of requests.
+        return cls(name, env, _lines(env), {variable: value for variable, value in drawn.items() if variable != "S3_ACCESS_KEY"})
 
     def compose(self, *words: str, timeout: float = 1800) -> str:
         """What the command printed.
@@ -118,6 +120,10 @@ class Stack:
     def keys(self, bucket: str, prefix: str = "") -> list[str]:
         pages = self.s3().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
         return [entry["Key"] for page in pages for entry in page.get("Contents", [])]
+
+
+def _lines(env: Path) -> dict[str, str]:
+    return dict(line.split("=", 1) for line in env.read_text().splitlines() if "=" in line and not line.startswith("#"))
 
 
 def eventually(what: str, ask: Callable[[], Any], *, within_s: float) -> Any:
