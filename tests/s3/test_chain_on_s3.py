@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -48,9 +49,10 @@ def uploaded(landing: Path, folder: Path) -> None:
     shutil.copytree(landing, folder / "landing")
 
 
-@pytest.fixture
-def expected(runs: Runs) -> dict[str, str]:
+@pytest.fixture(scope="module")
+def expected(spark: Any, orchard: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """What the chain fits from and in a folder."""
+    runs = Runs(tmp_path_factory.mktemp("local"), orchard)
     runs.through("run", "train")
     return runs.hashes("run")
 
