@@ -10,7 +10,7 @@ FIRST = $(firstword $(wildcard $(BIN)/python) $(PYTHON))
 # Where it is set (many containers), every process would compile Airflow and Spark's Python anew: 2 s each.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run up down check-settings serve test test-heavy test-faults test-compose lint bench checked setup lock s3-jars compose-env
+.PHONY: help run up down check-settings serve test test-heavy test-faults test-s3 test-arrivals test-compose lint bench checked setup lock s3-jars compose-env
 help:  ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## /\1\t/' | expand -t 14
 
@@ -32,14 +32,23 @@ serve: setup  ## the champion behind an address: an image in, label and probabil
 test: setup lint  ## every check but the heavy ones, in under ten minutes
 	@$(BIN)/python -m pytest -m "not heavy"
 
-test-heavy: setup  ## the checks that kill jobs, start servers and read thousands of photographs
-	@$(BIN)/python -m pytest -m heavy --timeout 1800
+# The heavier suites, each by its own name; what has no folder of its own here is test-heavy's.
+HEAVY := $(BIN)/python -m pytest -m heavy --timeout 1800
+APART := tests/faults tests/cluster tests/s3 tests/arrivals tests/compose
+test-heavy: setup  ## thousands of photographs, the DAG from end to end, servers started for real
+	@$(HEAVY) $(APART:%=--ignore=%)
 
-test-faults: setup  ## jobs killed in the middle of any stage, workers of a cluster lost, secrets looked for
-	@$(BIN)/python -m pytest -m heavy --timeout 1800 tests/faults tests/cluster
+test-faults: setup s3-jars  ## jobs killed in the middle of any stage, workers of a cluster lost, secrets looked for
+	@$(HEAVY) tests/faults tests/cluster
+
+test-s3: setup s3-jars  ## lake and landing zone on a real S3 server, through a network that spoils a tenth of the requests
+	@$(HEAVY) tests/s3
+
+test-arrivals: setup  ## new images start runs of a real Airflow, whose triggerer is killed meanwhile
+	@$(HEAVY) tests/arrivals
 
 test-compose: setup  ## docker-compose.yaml brought up from nothing, a run on its cluster, a worker killed, down and up again
-	@$(BIN)/python -m pytest -s -m heavy --timeout 1800 tests/compose
+	@$(HEAVY) -s tests/compose
 
 lint: setup  ## ruff and mypy over everything
 	@$(BIN)/ruff check .
