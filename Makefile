@@ -12,7 +12,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help run up down check-settings serve test test-heavy test-faults test-s3 test-arrivals test-compose lint bench checked setup lock s3-jars compose-env
 help:  ## this list
-	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## /\1\t/' | expand -t 14
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## /\1\t/' | expand -t 16
 
 run: setup  ## the whole chain once; IMAGES=folder of pictures, KNOBS='{"n_words": 200}'
 	@$(BIN)/python -m run.chain --images "$${IMAGES:-}" --knobs "$${KNOBS:-}"
