@@ -50,7 +50,8 @@ class Request:
 class FaultProxy:
     """Between any clients and the server on `port`; `share` of the requests, drawn from `seed`, meets a fault.
 
-    `refuse` may answer a request for good: it gives (status, S3's error code), or None.
+    `refuse` may answer a request for good: it gives (status, S3's error code), or None. The header `dropped` (in small letters) is not
+    passed on, as if the server did not know it.
     """
 
     def __init__(
@@ -61,11 +62,13 @@ class FaultProxy:
         seed: int = 1,
         faults: tuple[str, ...] = FAULTS,
         refuse: Callable[[Request], tuple[int, str] | None] = lambda _: None,
+        dropped: str = "",
     ) -> None:
         self.requests: list[Request] = []
         self.met: Counter[str] = Counter()
         self.refuse = refuse
         self._port, self._share, self._random, self._faults = port, share, random.Random(seed), faults
+        self._dropped = {"expect", dropped} - {""}
         self._loop = asyncio.new_event_loop()
         self._server = self._loop.run_until_complete(asyncio.start_server(self._serve, "127.0.0.1", 0, limit=1 << 20, backlog=512))
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -107,7 +110,7 @@ class FaultProxy:
         method, target, headers = _parsed(head)
         if headers.get("expect", "").lower() == "100-continue":
             writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-            head = b"\r\n".join(line for line in head.split(b"\r\n") if not line.lower().startswith(b"expect:"))
+        head = b"\r\n".join(line for line in head.split(b"\r\n") if line.partition(b":")[0].decode("latin-1").lower() not in self._dropped)
         body = await _body(reader, headers)
         request = Request(method, target, headers)
         self.requests.append(request)
