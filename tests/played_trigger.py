@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,3 +38,13 @@ async def fired(watched: LandingTrigger, seconds: float, *, enough: int = 1) -> 
     with pytest.raises(asyncio.CancelledError):
         await task
     return lines
+
+
+def trigger(places: dict[str, Any], **changes: Any) -> Trigger:
+    numbers = {"min_new_images": 2, "settle_s": 0.3, "max_wait_s": 60, "poll_s": 0.05}
+    return Trigger(**{**places, **numbers, **changes})
+
+
+def send(places: dict[str, Any], *names: str) -> None:
+    for name in names:
+        (Path(places["landing"]) / "Training" / "a" / name).write_bytes(b"picture of " + name.encode())

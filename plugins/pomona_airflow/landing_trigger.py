@@ -100,18 +100,18 @@ class LandingTrigger(BaseEventTrigger):
         if not n_waiting:
             self._tell("landing", "nothing waits")
             return self.poll_s, ""
-        if await self._runs(_ACTIVE):
-            self._tell("landing", f"{n_waiting:,} files wait; a run is at work")
-            return self.poll_s, ""
         runs = await self._runs(None)
         due_s = await asyncio.to_thread(lookout.due_s, runs)
         if due_s > 0:
             self._tell("landing", f"{n_waiting:,} files wait")
             return due_s, ""
-        # Asked once more, behind the look: of a run that somebody has started meanwhile nothing is known yet but that it is there.
-        call = None if await self._runs(_ACTIVE) else await asyncio.to_thread(lookout.call, runs)
+        # Asked behind the look: what waited then, a run that has come since may have taken in.
+        if await self._runs(_ACTIVE):
+            self._tell("landing", f"{n_waiting:,} files wait; a run is at work")
+            return self.poll_s, ""
+        call = await asyncio.to_thread(lookout.call, runs)
         if call is None:
-            return 1.0, ""
+            return _LEAST_S, ""
         self._tell("landing", f"calls for a run: {call.text}")
         return self.poll_s, call.text
 

@@ -11,7 +11,6 @@ import pytest
 
 from pomona.lake import Lake
 from pomona.s3 import S3
-from pomona_airflow import landing_trigger
 from tests import s3_server
 from tests.played_trigger import Trigger, fired
 
@@ -33,9 +32,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[s3_serve
 
 
 @pytest.fixture
-def places(server: s3_server.Server, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    monkeypatch.setattr(landing_trigger, "_LEAST_S", 0.05)
-    monkeypatch.setattr(landing_trigger, "_REST_PER_LOOK", 0)
+def places(server: s3_server.Server) -> dict[str, Any]:
     settings = S3(endpoint=server.endpoint, region=server.region).text
     server.client().put_object(Bucket="pictures", Key="in/readme.txt", Body=b"labels are folders")
     return {"dag_id": "retrain", "landing": "s3://pictures/in", "lake": "s3://pictures/lake", "name": "n", "s3": settings}

@@ -7,6 +7,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -81,17 +82,17 @@ class Senders:
         return thread
 
 
-@pytest.fixture(scope="module")
-def landing(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("arrivals") / "landing"
+@pytest.fixture
+def landing(tmp_path: Path) -> Path:
+    folder = tmp_path / "landing"
     folder.mkdir()
     return folder
 
 
-@pytest.fixture(scope="module")
-def airflow(landing: Path) -> Iterator[StandaloneAirflow]:
-    folder = landing.parent
-    state = PROJECT / ".pomona"
+@contextmanager
+def standing(landing: Path, **changes: str) -> Iterator[StandaloneAirflow]:
+    """A standalone Airflow over the landing folder, its DAG paused."""
+    folder, state = landing.parent, PROJECT / ".pomona"
     spark_home.rehearse(spark_home.prepared(state))
     variables = {
         "POMONA_NAME": NAME,
@@ -105,12 +106,18 @@ def airflow(landing: Path) -> Iterator[StandaloneAirflow]:
         "POMONA_MAX_WAIT_S": "3600",
         "POMONA_POLL_S": "2",
     }
-    standalone = StandaloneAirflow(folder / "airflow", variables)
+    standalone = StandaloneAirflow(folder / "airflow", {**variables, **changes})
     try:
         standalone.start()
         yield standalone
     finally:
         standalone.stop()
+
+
+@pytest.fixture
+def airflow(landing: Path) -> Iterator[StandaloneAirflow]:
+    with standing(landing) as standalone:
+        yield standalone
 
 
 def is_over(run: dict[str, Any]) -> bool:
@@ -129,7 +136,7 @@ def run_number(airflow: StandaloneAirflow, number: int) -> dict[str, Any]:
     return dict(run)
 
 
-def test_every_image_that_arrives_is_taken_in_once_and_no_run_starts_for_nothing(airflow, landing, tmp_path):
+def test_every_image_that_arrives_is_taken_in_once_and_no_run_starts_for_nothing(airflow, landing):
     senders, lake = Senders(landing), Lake(str(landing.parent / "lake"), NAME)
 
     # 1. Pictures that came while the DAG was paused, and one whose upload goes on for three times as long as the others take to settle.
@@ -203,3 +210,16 @@ def contents(lake: Lake) -> list[str]:
 
     files = Path(lake.location("parts/images")).glob("*.parquet")
     return [content for file in files for content in pq.read_table(file, columns=["content"])["content"].to_pylist()]
+
+
+def test_with_a_schedule_beside_it_each_run_says_which_of_the_two_started_it(landing):
+    """Switched on, the DAG makes up for its last tick; it finds nothing to learn from, then pictures come."""
+    with standing(landing, POMONA_SCHEDULE="0 0 1 1 *") as airflow:
+        airflow.pause(False)
+        first = wait_until(lambda: [run for run in airflow.runs() if is_over(run)], RUN_S, "end of the scheduled run")[0]
+        assert (first["run_type"], first["state"], first["note"]) == ("scheduled", "failed", "Started by: schedule")
+        Senders(landing).send(6)
+        wait_until(lambda: len(airflow.runs()) == 2 and airflow.runs()[1]["note"], 180, "run for what arrived")
+        second = airflow.runs()[1]
+        assert second["run_type"] == "asset_triggered"
+        assert second["note"].startswith("Started by: arrival of 6 images, the oldest waited ")
