@@ -10,7 +10,7 @@ FIRST = $(firstword $(wildcard $(BIN)/python) $(PYTHON))
 # Where it is set (many containers), every process would compile Airflow and Spark's Python anew: 2 s each.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run up down check-settings serve test test-heavy test-faults test-arrivals test-s3 test-arrivals test-compose lint bench checked setup lock s3-jars compose-env
+.PHONY: help run up down check-settings serve test test-heavy test-faults test-s3 test-arrivals test-compose lint bench checked setup lock s3-jars compose-env
 help:  ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## /\1\t/' | expand -t 16
 
@@ -46,9 +46,6 @@ test-s3: setup s3-jars  ## lake and landing zone on a real S3 server, through a 
 
 test-arrivals: setup  ## new images start runs of a real Airflow, whose triggerer is killed meanwhile
 	@$(HEAVY) tests/arrivals
-
-test-arrivals: setup  ## images that arrive start runs: a real Airflow, its triggerer killed, an S3 server, a queue
-	@$(BIN)/python -m pytest -m heavy --timeout 1800 tests/arrivals
 
 test-compose: setup  ## docker-compose.yaml brought up from nothing, a run on its cluster, a worker killed, down and up again
 	@$(HEAVY) -s tests/compose
