@@ -67,7 +67,7 @@ def main(words: Sequence[str]) -> int:
     except BadInput as error:
         return report("bad_input", str(error))
     except BaseException as error:
-        fault = told_elsewhere(_text(error), order.place.lake)
+        fault = told_elsewhere(_text(error), order.place.lake, lambda: lake.document("format.json"))
         if fault:
             return report("bad_input", str(fault))
         report("fault", _cause(error))

@@ -107,7 +107,7 @@ def test_what_stays_is_told_at_once_in_one_line(store, error, line):
 def test_a_worker_s_fault_is_found_in_the_error_of_spark():
     told = f"{PLACE} is full (507): make room or raise the quota"
     text = f"An exception was thrown from the Python worker:\nTraceback …\npomona.store_faults.StoreFault: {told}\n\nJVM stacktrace:\n…"
-    assert str(store_faults.told_elsewhere(text, "s3://other")) == told
+    assert str(store_faults.told_elsewhere(text, "s3://other", list)) == told
 
 
 @pytest.mark.parametrize(
@@ -123,8 +123,20 @@ def test_a_worker_s_fault_is_found_in_the_error_of_spark():
     ],
 )
 def test_the_jvm_s_fault_is_told_in_the_same_words(text, line):
-    assert line in str(store_faults.told_elsewhere(text, "s3://fruit/lake"))
-    assert bool(line) == (store_faults.told_elsewhere(text, "s3://fruit/lake") is not None)
+    told = store_faults.told_elsewhere(text, "s3://fruit/lake", list)
+    assert (line in str(told), told is not None) == (True, bool(line))
+
+
+def test_what_the_jvm_s_head_could_not_say_is_asked_once_more():
+    def ask() -> None:
+        raise store_faults.StoreFault("as the store says")
+
+    text = (
+        "AWSBadRequestException: getFileStatus on s3a://fruit/x: S3Exception: Fault (Service: S3, Status Code: 400, Request ID: null):null"
+    )
+    assert str(store_faults.told_elsewhere(text, "s3://fruit/lake", ask)) == "as the store says"
+    assert store_faults.told_elsewhere(text, "s3://fruit/lake", list) is None
+    assert store_faults.told_elsewhere("ArithmeticException: no store", "s3://fruit/lake", ask) is None
 
 
 def test_a_lake_on_s3_travels_as_texts_and_no_other_scheme_is_taken():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from pomona.outcome import BadInput
 
@@ -108,13 +108,21 @@ def fault(place: str, said: str, message: str = "") -> StoreFault | None:
     return StoreFault(f"{place} {wrong} ({said}{message and ': ' + message}): {remedy}") if wrong else None
 
 
-def told_elsewhere(text: str, place: str) -> StoreFault | None:
-    """The fault that another process told in its traceback: a Python worker by our own words, Spark's JVM by S3's code."""
+def told_elsewhere(text: str, place: str, ask: Callable[[], object]) -> StoreFault | None:
+    """The fault that stands in Spark's error, or None: a Python worker told it in our own words, the JVM by S3's code.
+
+    A HEAD, the JVM's usual request, has no body that could name a code; so `ask` asks the store once more from here.
+    """
     said = _TOLD.search(text)
     if said:
         return StoreFault(said.group(1).strip())
-    if "s3a://" not in text and "S3AFileSystem" not in text:
+    if "s3a://" not in text:
         return None
-    # A HEAD has no body that could name a code: its status then says it.
+    try:
+        ask()
+    except StoreFault as found:
+        return found
+    except OSError:
+        return None
     words = [*re.findall(r"\b[A-Z][A-Za-z]+\b", text), *re.findall(r"Status Code: (\d{3})", text)]
     return next((found for found in (fault(place, word) for word in words) if found), None)

@@ -67,11 +67,12 @@ def test_the_chain_on_s3_fits_what_it_fits_in_a_folder(uploaded, expected, bucke
     assert lake.document("runs/run/summary.json")["counts"]["kept"] == 60
 
 
-def test_a_tenth_of_the_requests_failing_changes_nothing(uploaded, expected, bucket, s3, tmp_path, proxied):
+def test_a_tenth_of_the_requests_failing_changes_nothing(uploaded, expected, bucket, s3, tmp_path, proxied, capsys):
     proxy = proxied(share=0.1)
     lake = chained(tmp_path, bucket, S3(proxy.endpoint, s3.region, "AES256"))
     asked, met = proxy.counts(), Counter(proxy.met)
-    print(f"{sum(asked.values())} requests {dict(asked)}, faults met {dict(met)}")
+    with capsys.disabled():
+        print(f"\n{sum(asked.values())} requests {dict(asked)}, faults met {dict(met)}")
     assert fitted(Lake(lake.root, lake.name, s3)) == expected
     faulty = sum(met.values()) - met["none"]
     assert 0.05 < faulty / sum(met.values()) < 0.2

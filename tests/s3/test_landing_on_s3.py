@@ -38,7 +38,7 @@ def taken(landing: Landing, lake: Lake) -> list[dict[str, Any]]:
     return [row for batch in take(landing, lake, max_megapixels=1)(batches) for row in batch.to_pylist()]
 
 
-def test_twenty_thousand_objects_are_listed_by_pages_and_read_once_each(bucket, folder, s3, proxied: Made):
+def test_twenty_thousand_objects_are_listed_by_pages_and_read_once_each(bucket, folder, s3, proxied: Made, capsys):
     for n in range(THOUSANDS):
         place = folder / "landing" / "Training" / f"kind {n % 20}"
         if n < 20:
@@ -54,7 +54,8 @@ def test_twenty_thousand_objects_are_listed_by_pages_and_read_once_each(bucket, 
     proxy.forget()
     rows = taken(landing, lake)
     asked = proxy.counts()
-    print(f"{THOUSANDS:,} objects: listed by {dict(listed)}; taken in by {dict(asked)}")
+    with capsys.disabled():
+        print(f"\n{THOUSANDS:,} objects: listed by {dict(listed)}; taken in by {dict(asked)}")
     assert [row["reason"] for row in rows if row["reason"]] == []
     assert len({row["content"] for row in rows}) == THOUSANDS
     parts = {row["part"] for row in rows}
