@@ -87,7 +87,7 @@ def champion(stack: Stack) -> int:
 
 def picture(stack: Stack) -> bytes:
     """The bytes of one test picture of a banana, from the bucket."""
-    key = next(key for key in stack.keys("pictures", "landing/Test/Banana/") if key.endswith(".jpg"))
+    key = next(key for key in stack.keys("pictures", "landing/Test/Strawberry/") if key.endswith(".jpg"))
     return bytes(stack.s3().get_object(Bucket="pictures", Key=key)["Body"].read())
 
 
@@ -110,7 +110,7 @@ def test_a_run_started_over_the_api_makes_a_champion_on_the_cluster_that_answers
     succeeded(stack, run)
     assert stack.outcomes(run) == dict.fromkeys(STAGES, "success")
     applications = stack.ask("SPARK_MASTER_PAGE_PORT", "/json/")["completedapps"]
-    assert [sum(f"-{stage}-" in application["name"] for application in applications) for stage in ("ingest", "describe", "encode")] == [
+    assert [sum(f" {stage} " in application["name"] for application in applications) for stage in ("ingest", "describe", "encode")] == [
         1,
         1,
         1,
@@ -119,9 +119,9 @@ def test_a_run_started_over_the_api_makes_a_champion_on_the_cluster_that_answers
     assert stack.keys("lake", "orchard/snapshots/") == ["orchard/snapshots/000001.json"]
     assert any(key.endswith("/MLmodel") for key in stack.keys("mlflow"))
     answer = stack.ask("POMONA_SERVE_PORT", "/predict", picture(stack))
-    assert (answer["label"], answer["model"]) == ("Banana", {"name": "orchard", "version": 1})
+    assert (answer["label"], answer["model"]) == ("Strawberry", {"name": "orchard", "version": 1})
     listed = {application["name"] for application in stack.ask("SPARK_HISTORY_PORT", "/api/v1/applications")}
-    assert any("-describe-" in name for name in listed)
+    assert any(" describe " in name for name in listed)
 
 
 def test_new_pictures_in_the_bucket_start_one_run_which_outlives_a_killed_worker(stack: Stack, tmp_path: Path) -> None:
@@ -135,7 +135,7 @@ def test_new_pictures_in_the_bucket_start_one_run_which_outlives_a_killed_worker
 
     def described() -> bool:
         active = stack.ask("SPARK_MASTER_PAGE_PORT", "/json/")["activeapps"]
-        return any("-describe-" in application["name"] and application["cores"] == 2 for application in active)
+        return any(" describe " in application["name"] and application["cores"] == 2 for application in active)
 
     eventually("describe on both workers", described, within_s=_RUN_S)
     docker("kill", stack.container("spark-worker-2"))
@@ -172,4 +172,4 @@ def test_what_was_made_is_there_after_down_and_up(stack: Stack) -> None:
     assert stack.keys("lake") == keys
     assert champion(stack) == version
     answer = eventually("the service", lambda: stack.ask("POMONA_SERVE_PORT", "/predict", picture(stack)), within_s=120)
-    assert (answer["label"], answer["model"]["version"]) == ("Banana", version)
+    assert (answer["label"], answer["model"]["version"]) == ("Strawberry", version)

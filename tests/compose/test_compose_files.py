@@ -14,6 +14,9 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.compose.docker_engine import NoDocker, engine
+from tests.compose.process_list import watched
+
 PROJECT = Path(__file__).resolve().parents[2]
 DOCKER = PROJECT / "docker"
 
@@ -138,3 +141,17 @@ def test_an_address_that_does_not_answer_is_unhealthy_in_one_line() -> None:
     done = subprocess.run([sys.executable, str(DOCKER / "answers.py"), "http://127.0.0.1:1/"], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_machine_without_docker_is_told_apart_from_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(NoDocker, match="there is no docker on this machine"), engine(tmp_path):
+        pass
+
+
+def test_a_secret_in_a_command_line_is_found_and_not_repeated() -> None:
+    with watched({"TOKEN": "s3cr3t-of-the-test"}, every_s=0.02) as shown:
+        subprocess.run(["sleep", "0.5", "0", "0s"], check=True)
+        assert shown == {}
+        subprocess.run([sys.executable, "-c", "import time; time.sleep(1)", "s3cr3t-of-the-test"], check=True)
+    assert shown["TOKEN"].endswith("<secret> ")
