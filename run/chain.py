@@ -25,7 +25,7 @@ from pomona.command import run_key
 from pomona.knobs import BadKnob, resolve
 from pomona.stages import STAGES
 from pomona_airflow import leash
-from pomona_airflow.deployment import PROJECT, BadSetting, Deployment, NotReady, dotenv
+from pomona_airflow.deployment import PROJECT, BadSetting, Deployment, NotReady, dotenv, of_others
 from pomona_airflow.spark_home import home_of, rehearse
 from run.airflow_home import BIN, AirflowHome
 from run.table import table
@@ -46,6 +46,7 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("--knobs", default="", help="JSON of knobs")
     given = parser.parse_args(words)
     signal.signal(signal.SIGTERM, _interrupt)
+    os.environ |= of_others()
     try:
         knobs = checked_knobs(given.knobs)
         deployment = _deployment(given.images)

@@ -19,7 +19,7 @@ from typing import Any
 from pomona.command import Place, arguments
 from pomona.outcome import BadInput
 from pomona_airflow import s3_jars
-from pomona_airflow.deployment import BadSetting, Deployment, NotReady
+from pomona_airflow.deployment import BadSetting, Deployment, NotReady, of_others
 from pomona_airflow.java import java_home
 from pomona_airflow.s3a import on_s3
 from run.airflow_home import AirflowHome
@@ -34,6 +34,7 @@ def main() -> int:
     """0 when nothing is missing, else 1."""
     # Nobody waits here for what stays away: MLflow's client would try seven times.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    os.environ |= of_others()
     try:
         deployment = Deployment.from_environment()
     except BadSetting as error:

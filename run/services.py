@@ -21,7 +21,7 @@ from typing import Any
 import psutil
 
 from pomona_airflow import leash
-from pomona_airflow.deployment import BadSetting, Deployment, NotReady
+from pomona_airflow.deployment import BadSetting, Deployment, NotReady, of_others
 from pomona_airflow.spark_home import home_of, rehearse
 from run.airflow_home import BIN, AirflowHome
 
@@ -272,6 +272,7 @@ def main(words: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m run.services", description="Airflow's and MLflow's pages on this machine.")
     parser.add_argument("what", choices=("up", "down", "hold"))
     given = parser.parse_args(words)
+    os.environ |= of_others()
     try:
         deployment = Deployment.from_environment()
         if given.what == "down":

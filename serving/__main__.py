@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 
 import uvicorn
 
-from pomona_airflow.deployment import BadSetting, Deployment
+from pomona_airflow.deployment import BadSetting, Deployment, of_others
 from serving.app import MAX_MB, create_app
 from serving.champion import Champion, forget_code
 
 
 def main(words: Sequence[str]) -> None:
+    os.environ |= of_others()
     try:
         deployment = Deployment.from_environment()
     except BadSetting as error:

@@ -1,7 +1,7 @@
 """Where Pomona runs: the only reader of the environment.
 
 Every variable is listed, with its default, in `.env.example`; a file `.env` beside it is read too, and the process's environment
-wins over it.
+wins over it. What stands there for others (AWS's credentials, Airflow's connections) is handed on by the commands that start processes.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ _INSTEAD = {
         ("LANDING", "LAKE", "SPARK", "S3", "SQS"), "give credentials as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a role"
     ),
 }
+_OF_OTHERS = ("AWS_", "MLFLOW_TRACKING_", "AIRFLOW_CONN_")
 _TRUTH = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False, "": False}
 
 
@@ -134,6 +135,11 @@ def dotenv(path: Path) -> dict[str, str]:
         line.split("=", 1) for line in path.read_text(encoding="utf-8").splitlines() if "=" in line and not line.lstrip().startswith("#")
     )
     return {name.strip(): value.strip().strip("'\"") for name, value in pairs}
+
+
+def of_others(path: Path = PROJECT / ".env") -> dict[str, str]:
+    """What `.env` says to AWS's, MLflow's and Airflow's own readers, as far as the environment does not: credentials and connections."""
+    return {name: value for name, value in dotenv(path).items() if name.startswith(_OF_OTHERS) and name not in os.environ}
 
 
 def slug(text: str) -> str:

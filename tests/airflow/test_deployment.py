@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pomona_airflow.deployment import PROJECT, BadSetting, Deployment, dotenv, slug
+from pomona_airflow.deployment import PROJECT, BadSetting, Deployment, dotenv, of_others, slug
 
 
 def test_every_variable_that_is_read_stands_in_the_example_with_a_comment_and_no_other() -> None:
@@ -98,3 +98,21 @@ def test_a_dotenv_file_may_have_comments_quotes_and_equal_signs(tmp_path: Path) 
 def test_a_slug_is_a_slug_of_itself() -> None:
     for text in ("Apple Red 1", "--x--", "Ünï", "a_b-c", "…"):
         assert slug(slug(text)) == slug(text)
+
+
+def test_credentials_and_connections_in_the_file_are_handed_on_and_the_environment_wins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / ".env"
+    lines = [
+        "AWS_ACCESS_KEY_ID=one",
+        "AWS_REGION=eu-west-1",
+        """AIRFLOW_CONN_SPARK_DEFAULT='{"conn_type":"spark"}'""",
+        "POMONA_NAME=x",
+        "PATH=/",
+    ]
+    file.write_text("\n".join(lines))
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    for name in ("AWS_ACCESS_KEY_ID", "AIRFLOW_CONN_SPARK_DEFAULT"):
+        monkeypatch.delenv(name, raising=False)
+    assert of_others(file) == {"AWS_ACCESS_KEY_ID": "one", "AIRFLOW_CONN_SPARK_DEFAULT": '{"conn_type":"spark"}'}
