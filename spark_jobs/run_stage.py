@@ -99,8 +99,10 @@ def _text(error: BaseException) -> str:
 
 
 def _cause(error: BaseException) -> str:
-    """The error in one line; of one from a Python worker the line that it ended with, behind its traceback."""
+    """The error in one line; of one from a Python worker the line that it ended with, behind its traceback; of the JVM's what Java said."""
     lines = [line for line in str(error).strip().splitlines() if line.strip()] or [""]
+    if type(error).__name__ == "Py4JJavaError" and len(lines) > 1:
+        return lines[1].removeprefix(": ").strip()
     return lines[-1].strip() if type(error).__name__ == "PythonException" else f"{type(error).__name__}: {lines[0]}"
 
 
