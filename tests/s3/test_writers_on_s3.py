@@ -129,9 +129,9 @@ def test_the_lease_lets_one_in_at_a_time_and_survives_lost_renewals(lake, proxie
     assert lake.entry("leases", 4)["released"]
 
 
-def test_parts_of_a_large_object_are_tried_one_by_one(lake, proxied: Made):
+def test_parts_of_a_large_object_are_tried_one_by_one_and_encrypted(lake, proxied: Made):
     proxy = proxied(share=0.15, faults=PROMPT, seed=2)
-    faulty = through(lake, proxy)
+    faulty = Lake(lake.root, lake.name, S3(proxy.endpoint, lake.s3.region, "AES256"))
     data = bytes(range(256)) * (90 << 12)
     faulty.put("parts/large", data)
     assert lake.get("parts/large") == data
@@ -139,3 +139,18 @@ def test_parts_of_a_large_object_are_tried_one_by_one(lake, proxied: Made):
         file.seek(-300, 2)
         assert file.read() == data[-300:]
     assert 3 <= proxy.counts()["part"] < 12
+    begun = [request for request in proxy.requests if request.kind == "multipart" and "uploads" in request.target]
+    assert {request.headers.get("x-amz-server-side-encryption") for request in begun} == {"AES256"}
+
+
+def test_the_kms_key_goes_with_what_is_written_and_nothing_grants_rights(lake, proxied: Made):
+    proxy = proxied()
+    sealed = Lake(lake.root, lake.name, S3(proxy.endpoint, lake.s3.region, "aws:kms", "key-of-the-tests"))
+    sealed.put("parts/sealed", b"1")
+    assert sealed.append("record", 1, {"n": 1})
+    assert sealed.get("parts/sealed") == b"1"
+    assert [request.kind for request in proxy.requests] == ["put", "create", "get"]
+    for request in proxy.requests[:2]:
+        assert request.headers["x-amz-server-side-encryption"] == "aws:kms"
+        assert request.headers["x-amz-server-side-encryption-aws-kms-key-id"] == "key-of-the-tests"
+    assert not [name for request in proxy.requests for name in request.headers if name.startswith(("x-amz-acl", "x-amz-grant"))]
