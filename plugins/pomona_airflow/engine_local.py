@@ -15,5 +15,5 @@ class Engine(SubmitEngine):
         master = f"local[{self.deployment.spark_cores}]"
         return Connection(conn_id=master, conn_type="spark", host=master)
 
-    def conf(self) -> dict[str, str]:
+    def conf(self, connection: Connection) -> dict[str, str]:
         return LOOPBACK

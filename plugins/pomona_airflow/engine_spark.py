@@ -17,6 +17,8 @@ from pomona_airflow.spark_home import SparkHome
 from pomona_airflow.submit import SubmitEngine
 
 _MASTER = re.compile(r"spark://[^/\s]+:\d+|k8s://\S+|yarn")
+# As Spark itself tells what it must not show.
+_SECRET = re.compile(r"secret|password|token|access\.?key", re.IGNORECASE)
 _EXAMPLE = """{"conn_type":"spark","host":"spark://master:7077"}"""
 
 
@@ -44,14 +46,24 @@ class Engine(SubmitEngine):
             )
         return found
 
-    def conf(self) -> dict[str, str]:
-        deployment = self.deployment
+    def conf(self, connection: Connection) -> dict[str, str]:
+        """The deployment's settings, and over them the `conf` of the connection's extra: a Kubernetes image, a YARN queue's limits."""
+        deployment, more = self.deployment, connection.extra_dejson.get("conf", {})
+        secret = [name for name in more if _SECRET.search(name)]
+        if secret:
+            raise NoMaster(
+                f"the Airflow connection {connection.conn_id} has {secret[0]} in its extra conf, which every process list would show: "
+                "put it into the spark-defaults.conf of the cluster's machines"
+            )
         conf = {"spark.executor.memory": deployment.spark_executor_memory}
         if deployment.spark_driver_host:
             conf["spark.driver.host"] = deployment.spark_driver_host
         if deployment.spark_cores != "*":
-            conf["spark.cores.max"] = deployment.spark_cores
-        return conf
+            # The first is a standalone master's; the two others are what YARN and Kubernetes count in.
+            standalone = master_of(connection).startswith("spark://")
+            one_each = {"spark.executor.instances": deployment.spark_cores, "spark.executor.cores": "1"}
+            conf |= {"spark.cores.max": deployment.spark_cores} if standalone else one_each
+        return conf | {name: str(value) for name, value in more.items()}
 
     def options(self) -> dict[str, Any]:
         """The code and the jars go to the executors from the driver."""

@@ -79,8 +79,14 @@ class SubmitEngine(ABC):
         """
 
     @abstractmethod
-    def conf(self) -> dict[str, str]:
-        """Spark's settings beside those that every engine has."""
+    def conf(self, connection: Connection) -> dict[str, str]:
+        """Spark's settings beside those that every engine has.
+
+        Raises
+        ------
+        NotReady
+            When the connection brings some that cannot be used.
+        """
 
     def options(self) -> dict[str, Any]:
         """More of the hook's own options."""
@@ -98,12 +104,12 @@ class SubmitEngine(ABC):
         NotReady
             Before anything starts, when Java, jars or the connection are missing.
         """
-        home = home_of(self.deployment)
+        home, connection = home_of(self.deployment), self.connection()
         self.hook = LeashedSubmit(
-            connection=self.connection(),
+            connection=connection,
             submit=home.submit,
             name=job,
-            conf=self._conf(),
+            conf=self._conf(connection),
             driver_memory=self.deployment.spark_memory,
             application_args=words,
             **self.options(),
@@ -133,10 +139,10 @@ class SubmitEngine(ABC):
         if self.hook is not None:
             self.hook.on_kill()
 
-    def _conf(self) -> dict[str, str]:
+    def _conf(self, connection: Connection) -> dict[str, str]:
         deployment = self.deployment
         every = {
             "spark.ui.enabled": str(deployment.spark_ui).lower(),
             "spark.sql.warehouse.dir": str(deployment.state / "warehouse"),
         }
-        return CONF | every | event_log(deployment) | s3a(deployment) | self.conf()
+        return CONF | every | event_log(deployment) | s3a(deployment) | self.conf(connection)

@@ -8,8 +8,10 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
+from airflow.sdk import Connection
 
 from pomona.s3 import S3
 from pomona_airflow import s3a, spark_home
@@ -18,7 +20,7 @@ from pomona_airflow.deployment import PROJECT, Deployment, NotReady
 from pomona_airflow.engine_spark import Engine, NoMaster, master_of
 from pomona_airflow.s3_jars import NoJars
 
-STANDALONE = {"conn_type": "spark", "host": "spark://master:7077"}
+STANDALONE: dict[str, Any] = {"conn_type": "spark", "host": "spark://master:7077"}
 
 
 def engine(**settings: str) -> Engine:
@@ -67,11 +69,27 @@ def test_a_connection_that_wants_the_driver_on_the_cluster_is_refused(monkeypatc
 
 def test_the_deployment_s_settings_reach_spark() -> None:
     settings = {"POMONA_SPARK_CORES": "3", "POMONA_SPARK_EXECUTOR_MEMORY": "900m", "POMONA_SPARK_DRIVER_HOST": "10.0.0.7"}
-    conf = engine(**settings).conf()
-    assert conf["spark.cores.max"] == "3"
-    assert conf["spark.executor.memory"] == "900m"
-    assert conf["spark.driver.host"] == "10.0.0.7"
-    assert "spark.cores.max" not in engine().conf()
+    conf = engine(**settings).conf(Connection(conn_id="c", **STANDALONE))
+    assert conf == {"spark.executor.memory": "900m", "spark.driver.host": "10.0.0.7", "spark.cores.max": "3"}
+    assert "spark.cores.max" not in engine().conf(Connection(conn_id="c", **STANDALONE))
+
+
+def test_yarn_and_kubernetes_count_in_executors_and_take_more_settings_from_the_connection() -> None:
+    extra = json.dumps({"conf": {"spark.kubernetes.container.image": "pomona:1", "spark.executor.memory": "3g"}})
+    cluster = Connection(conn_id="c", conn_type="spark", host="k8s://https://kubernetes:6443", extra=extra)
+    assert engine(POMONA_SPARK_CORES="3").conf(cluster) == {
+        "spark.executor.instances": "3",
+        "spark.executor.cores": "1",
+        "spark.executor.memory": "3g",
+        "spark.kubernetes.container.image": "pomona:1",
+    }
+
+
+def test_a_secret_in_the_connection_s_settings_is_refused_and_not_repeated() -> None:
+    extra = json.dumps({"conf": {"spark.authenticate.secret": "recognisable"}})
+    with pytest.raises(NoMaster, match=r"^the Airflow connection c has spark\.authenticate\.secret in its extra conf") as refused:
+        engine().conf(Connection(conn_id="c", **STANDALONE, extra=extra))
+    assert "recognisable" not in str(refused.value)
 
 
 def test_the_executors_python_may_be_another_than_the_driver_s() -> None:
