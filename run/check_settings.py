@@ -18,6 +18,7 @@ from typing import Any
 
 from pomona.command import Place, arguments
 from pomona.outcome import BadInput
+from pomona.store_faults import StoreAway
 from pomona_airflow import s3_jars
 from pomona_airflow.deployment import BadSetting, Deployment, NotReady, of_others
 from pomona_airflow.java import java_home
@@ -177,7 +178,7 @@ def _use_airflow(deployment: Deployment) -> None:
 def _passes(name: str, check: Check, deployment: Deployment) -> bool:
     try:
         print(_line("ok", name, check(deployment)), flush=True)
-    except (NotReady, BadInput, BadSetting, OSError) as error:
+    except (NotReady, BadInput, BadSetting, StoreAway, OSError) as error:
         _missing(name, " ".join(str(error).split()))
         return False
     return True

@@ -22,7 +22,7 @@ from pomona import command
 from pomona.lake import Lake, now
 from pomona.lease import hold
 from pomona.outcome import EXIT_CODES, BadInput, Result, Status
-from pomona.store_faults import told_elsewhere
+from pomona.store_faults import StoreAway, told_elsewhere
 from pomona.work import LOG, Work, code_hash
 
 
@@ -52,7 +52,7 @@ def main(words: Sequence[str]) -> int:
         code = EXIT_CODES[status]
         try:
             lake.put_outcome(run, stage, outcome)
-        except (BadInput, OSError):
+        except (BadInput, StoreAway, OSError):
             # The line below says what went wrong; that the lake cannot be told either is no news. A success must be told.
             if code == 0:
                 raise
@@ -66,6 +66,8 @@ def main(words: Sequence[str]) -> int:
         return report(result.status, result.line, dict(result.counts))
     except BadInput as error:
         return report("bad_input", str(error))
+    except StoreAway as error:
+        return report("fault", str(error))
     except BaseException as error:
         fault = told_elsewhere(_text(error), order.place.lake, lambda: lake.document("format.json"))
         if fault:

@@ -107,7 +107,7 @@ class Bucket:
                 parts.append({"PartNumber": number, "ETag": answer["ETag"]})
             self._complete(path, len(data), upload, parts)
         except BaseException:
-            with contextlib.suppress(store_faults.StoreFault, OSError):
+            with contextlib.suppress(store_faults.StoreFault, store_faults.StoreAway, OSError):
                 self._called("abort_multipart_upload", **upload)
             raise
 
@@ -183,8 +183,10 @@ class Bucket:
         ------
         StoreFault
             When no try mends it.
+        StoreAway
+            When the store was still failing at the last try.
         OSError
-            When it is no fault of the store (a missing object), or when the store was still failing at the last try.
+            When it is no fault of the store: a missing object.
         """
         from aiohttp import ClientError
         from botocore.exceptions import BotoCoreError
@@ -194,7 +196,9 @@ class Bucket:
             try:
                 return call(_connected(self.s3, os.getpid()))
             except (OSError, BotoCoreError, ResponseParserError, ClientError) as error:
-                if store_faults.passes(error) and attempt < TRIES - 1:
+                if store_faults.passes(error):
+                    if attempt == TRIES - 1:
+                        raise store_faults.away(self.place, error, TRIES) from None
                     time.sleep(min(_LONGEST_WAIT_S, _FIRST_WAIT_S * 2**attempt) * random.uniform(0.5, 1))
                     continue
                 fault = store_faults.told(self.place, error)
@@ -202,9 +206,7 @@ class Bucket:
                     # Credentials may be renewed while a long-lived process goes on: its next call looks for them anew.
                     _connected.cache_clear()
                     raise fault from None
-                if isinstance(error, FileNotFoundError) or not store_faults.passes(error):
-                    raise
-                raise OSError(f"{self.place} failed {TRIES} times, last with {store_faults.code(error)}: {error}") from None
+                raise
         raise AssertionError("no tries")
 
 

@@ -17,6 +17,7 @@ from typing import Any
 from pomona.lake import Lake
 from pomona.outcome import BadInput
 from pomona.storage import is_local
+from pomona.store_faults import StoreAway
 
 LOG = logging.getLogger("pomona")
 RENEW_S = 10.0
@@ -119,5 +120,5 @@ def _written(lake: Lake, lease: dict[str, Any]) -> None:
     """Writes the lease; where that fails the work goes on, for whoever took the lake meanwhile is found at its end."""
     try:
         lake.put_document(f"leases/{lease['number']:06d}.json", lease)
-    except (BadInput, OSError) as error:
+    except (BadInput, StoreAway, OSError) as error:
         LOG.warning("the lease could not be written: %s", error)

@@ -53,7 +53,7 @@ _PERMANENT: Mapping[str, tuple[str, str]] = {
     "ProxyConnectionError": ("cannot be reached through the proxy", "check HTTP_PROXY, HTTPS_PROXY and NO_PROXY"),
 }
 _KMS = ("cannot use the KMS key", "check POMONA_S3_KMS_KEY and this user's right to it")
-# Told as permanent only after the last try.
+# What may come back: tried again, and after the last try no fault of the settings for sure.
 _UNREACHABLE = frozenset({"EndpointConnectionError", "ConnectTimeoutError", "ProxyConnectionError"})
 _PASSING = re.compile(
     r"InternalError|ServiceUnavailable|SlowDown|RequestTimeout|RequestTimeoutException|Throttling|ThrottlingException|"
@@ -74,6 +74,10 @@ class StoreFault(BadInput):
     """A store says what no further try mends; the text names the place, the fault and the remedy."""
 
 
+class StoreAway(RuntimeError):
+    """A store failed at every try: it may be back later, and the stage that needed it is to be run again."""
+
+
 def code(error: BaseException) -> str:
     """S3's error code behind the error, or its HTTP status, or the name of its class."""
     answer = getattr(error, "response", None) or getattr(error.__cause__, "response", None)
@@ -89,6 +93,12 @@ def code(error: BaseException) -> str:
 def passes(error: BaseException) -> bool:
     """Whether another try may mend it."""
     return not _FULL.search(str(error)) and (_PASSING.fullmatch(code(error)) is not None or code(error) in _UNREACHABLE)
+
+
+def away(place: str, error: BaseException, tries: int) -> StoreAway:
+    """What to raise when the last of so many tries has failed too."""
+    wrong, remedy = _PERMANENT.get(code(error), (f"failed {tries} times", "it may be back later"))
+    return StoreAway(f"{place} {wrong} ({code(error)}): {remedy}")
 
 
 def told(place: str, error: BaseException) -> StoreFault | None:

@@ -16,6 +16,7 @@ from pomona import tracking
 from pomona.lake import Lake
 from pomona.landing import Landing
 from pomona.outcome import BadInput, File, Result
+from pomona.store_faults import StoreAway
 from pomona.work import Work
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def looks(lake: Lake, landing: Landing, folder: str) -> Callable[[Iterable[pa.Re
                     lake.get(f"{folder}/driver.parquet")
                     lake.put(f"{folder}/{found['written']}", b"seen")
                     landing.first()
-                except (OSError, BadInput) as error:
+                except (OSError, BadInput, StoreAway) as error:
                     found["trouble"] = " ".join(str(error).split())
                 yield pa.RecordBatch.from_pylist([found])
 
