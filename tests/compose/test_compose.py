@@ -125,7 +125,7 @@ def test_a_run_started_over_the_api_makes_a_champion_on_the_cluster_that_answers
         1,
     ]
     assert champion(stack) == 1
-    assert stack.keys("lake", "orchard/snapshots/") == ["orchard/snapshots/000001.json"]
+    assert stack.keys("lake", "orchard/snapshots/0") == ["orchard/snapshots/000001.json"]
     assert any(key.endswith("/MLmodel") for key in stack.keys("mlflow"))
     answer = stack.ask("POMONA_SERVE_PORT", "/predict", picture(stack))
     assert (answer["label"], answer["model"]) == ("Strawberry", {"name": "orchard", "version": 1})
