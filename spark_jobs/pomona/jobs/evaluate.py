@@ -7,6 +7,7 @@ image, the scores with intervals over groups, and the verdict.
 from __future__ import annotations
 
 import io
+import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -181,14 +182,14 @@ def _asked(work: Work, fair: pd.DataFrame, folder: Path) -> tuple[pd.DataFrame, 
     LOG.info("evaluate: asking the champion about %s test images that it did not train on", f"{len(fair):,}")
     roster = work.table("roster", ["content", "part"])
     wanted = roster.filter(pc.is_in(roster["content"], pa.array(fair["content"], pa.string())))
-    # Under the scratch folder's name, which no other model of this session has.
-    work.spark.sparkContext.addFile(str(folder.parent), recursive=True)
-    scratch, version = folder.parent.name, folder.name
+    # As an archive: Spark hands a folder out in local mode only. Under the scratch folder's name, which no other model of this session has.
+    scratch, packed = folder.parent.name, shutil.make_archive(str(folder), "zip", root_dir=folder)
+    work.spark.sparkContext.addArchive(f"{packed}#{scratch}")
 
     def locate() -> Path:
         from pyspark import SparkFiles
 
-        return Path(SparkFiles.get(scratch)) / version
+        return Path(SparkFiles.get(scratch))
 
     frame = work.images(wanted).mapInArrow(in_worker(answered(locate)), _ANSWERS)
     answers = frame.toPandas()
