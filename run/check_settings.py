@@ -14,7 +14,7 @@ import time
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pomona.command import Place, arguments
 from pomona.outcome import BadInput
@@ -24,6 +24,9 @@ from pomona_airflow.deployment import BadSetting, Deployment, NotReady, of_other
 from pomona_airflow.java import java_home
 from pomona_airflow.s3a import on_s3
 from run.airflow_home import AirflowHome
+
+if TYPE_CHECKING:
+    from pomona.lake import Lake
 
 _DIAL_S = 5.0
 # A cluster without a free core lets an application wait for ever.
@@ -61,7 +64,9 @@ def lake(deployment: Deployment) -> str:
     from pomona.lake import Lake
 
     place = Lake(deployment.lake, deployment.name, deployment.s3)
-    if not place.creates_exclusively():
+    exclusive = place.creates_exclusively()
+    _tidy(place)
+    if not exclusive:
         raise NotReady(f"{place.location('')} lets two writers make the same file: set POMONA_LAKE to a store that obeys If-None-Match")
     return f"{place.location('')} can be written, and of two writers one wins"
 
@@ -143,10 +148,7 @@ def probe(deployment: Deployment) -> str:
         place.remove(place.run_folder(run))
         if new:
             place.remove("format.json")
-        if "://" not in deployment.lake:
-            for empty in ("probes", "runs", ""):
-                with contextlib.suppress(OSError):
-                    Path(place.location(empty)).rmdir()
+        _tidy(place)
     if code or outcome is None or outcome["status"] != "done":
         raise NotReady(f"{outcome['line'] if outcome else _last(log)} (all of it: {log})")
     return f"{outcome['line']} ({time.monotonic() - started:.0f} s)"
@@ -191,6 +193,14 @@ def _missing(name: str, text: str) -> int:
 
 def _line(state: str, name: str, text: str) -> str:
     return f"{state:<8} {name:<9} {text}"
+
+
+def _tidy(place: Lake) -> None:
+    """Takes empty folders away; on S3 there are none."""
+    if "://" not in place.root:
+        for empty in ("probes", "runs", ""):
+            with contextlib.suppress(OSError):
+                Path(place.location(empty)).rmdir()
 
 
 def _memory(deployment: Deployment) -> str:

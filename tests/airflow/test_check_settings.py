@@ -39,6 +39,11 @@ def test_a_deployment_that_lacks_nothing_submits_the_probe(lines) -> None:
     assert said["probe"] == ("ok", "it ran")
 
 
+def test_a_look_at_a_lake_that_is_not_there_yet_makes_none(lines, tmp_path: Path) -> None:
+    lines()
+    assert list((tmp_path / "lake").rglob("*")) == []
+
+
 def test_a_bad_setting_stops_at_once_and_names_the_variable(lines) -> None:
     code, said = lines(POMONA_SPARK_MEMORY="much")
     assert (code, list(said)) == (1, ["settings"])
