@@ -28,6 +28,10 @@ _MACHINE = (
 )
 _VARIABLES = ("SSL_CERT_FILE", "PIP_CERT", "PIP_INDEX_URL", "UV_DEFAULT_INDEX", "UV_INDEX_URL")
 # As in the official slim image.
+_CLEAN = """DPkg::Post-Invoke { "rm -f /var/cache/apt/archives/*.deb /var/cache/apt/*.bin || true"; };
+Dir::Cache::pkgcache "";
+Dir::Cache::srcpkgcache "";
+"""
 _SLIM = ("usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/info")
 
 
@@ -68,6 +72,7 @@ def _debian(scratch: Path) -> None:
     for folder in _SLIM:
         shutil.rmtree(root / folder, ignore_errors=True)
     (root / "etc/dpkg/dpkg.cfg.d/slim").write_text("".join(f"path-exclude /{folder}/*\n" for folder in _SLIM))
+    (root / "etc/apt/apt.conf.d/docker-clean").write_text(_CLEAN)
     shutil.rmtree(root / "var/cache/apt/archives", ignore_errors=True)
     shutil.rmtree(root / "var/lib/apt/lists", ignore_errors=True)
     _copy_machine(root)
