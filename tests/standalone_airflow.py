@@ -94,7 +94,7 @@ class StandaloneAirflow:
         below += [child for parent in list(below) for child in parent.children(recursive=True)]
         for one in started:
             one.terminate()
-        _, alive = psutil.wait_procs(below, timeout=15)
+        _, alive = psutil.wait_procs(below, timeout=8)
         for left in alive:
             left.kill()
         for one in started:
