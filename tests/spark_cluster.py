@@ -26,6 +26,8 @@ import psutil
 from tests.s3_server import free_port
 
 _START_S = 120.0
+# An executor lives for seconds here.
+_FAST_START = {"spark.executor.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"}
 
 
 @dataclass
@@ -48,7 +50,7 @@ class Cluster:
         return {
             "POMONA_ENGINE": "spark",
             "POMONA_SPARK_DRIVER_HOST": "127.0.0.1",
-            "AIRFLOW_CONN_SPARK_DEFAULT": json.dumps({"conn_type": "spark", "host": self.master}),
+            "AIRFLOW_CONN_SPARK_DEFAULT": json.dumps({"conn_type": "spark", "host": self.master, "extra": {"conf": _FAST_START}}),
         }
 
     def state(self) -> dict[str, Any]:
