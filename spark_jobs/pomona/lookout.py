@@ -33,6 +33,7 @@ class Lookout:
     _known: frozenset[State] = frozenset()
     _snapshot: int = -1
     _call: int = 0
+    _looked_at: float = 0.0
     _oldest: State | None = field(default=None)
 
     @classmethod
@@ -54,13 +55,16 @@ class Lookout:
         number = self.lake.last_number("snapshots")
         if number != self._snapshot:
             self._known, self._snapshot = known(self.lake, number), number
+        began = self.clock()
         self._arrivals.see(waiting(self._known, self.landing.files()), self.clock())
+        # Whatever is asked of Airflow between the look and its judgement may take long: only looks show that a file has come to rest.
+        self._looked_at = began
         self._note_oldest(self._arrivals)
         return len(self._arrivals)
 
     def due_s(self, runs: int) -> float:
-        """Seconds until a run is to be called for if nothing changes; `runs` is how many there have ever been."""
-        return float("inf") if self._arrivals is None else self._arrivals.due_s(self.clock(), runs)
+        """Seconds from the last look until a run is to be called for if nothing changes; `runs` is how many there have ever been."""
+        return float("inf") if self._arrivals is None else self._arrivals.due_s(self._looked_at, runs)
 
     def call(self, runs: int) -> Call | None:
         """The call for a run, now in the lake; None when another watcher made it or a run has taken files in since the look."""

@@ -12,8 +12,10 @@ import pandas as pd
 from airflow.triggers.base import BaseEventTrigger
 
 from pomona import snapshots
+from pomona.arrivals import Patience
 from pomona.lake import Lake
 from pomona.landing import Landing
+from pomona.lookout import Lookout
 from pomona_airflow.landing_trigger import LandingTrigger
 from tests.played_trigger import Trigger, fired, send, trigger
 
@@ -99,7 +101,7 @@ def test_of_two_watchers_at_once_one_fires(places):
 def test_a_run_that_took_files_in_since_the_look_stops_the_call(places):
     send(places, "1.jpg", "2.jpg")
     lookout = trigger(places, settle_s=0)._lookout()
-    assert lookout.look() == 2
+    assert (lookout.look(), lookout.look()) == (2, 2)
     assert lookout.due_s(0) <= 0
     take_in(places)
     assert lookout.call(0) is None
@@ -149,3 +151,16 @@ def test_airflow_that_does_not_answer_stops_no_watcher(places):
     send(places, "1.jpg", "2.jpg")
     watched = Deaf(**{**places, "min_new_images": 2, "settle_s": 0, "max_wait_s": 60, "poll_s": 0.05})
     assert len(asyncio.run(fired(watched, 20))) == 1
+
+
+def test_only_a_second_look_shows_that_files_have_come_to_rest(places):
+    """Airflow may take seconds to say how many runs there are: what the only look saw may have grown since."""
+    at = [100.0]
+    patience = Patience(min_new_images=2, settle_s=6, max_wait_s=3600)
+    lookout = Lookout(Landing(places["landing"]), Lake(places["lake"], places["name"]), patience, clock=lambda: at[0])
+    send(places, "1.jpg", "2.jpg")
+    lookout.look()
+    at[0] = 107.0
+    assert lookout.due_s(0) == 6
+    lookout.look()
+    assert lookout.due_s(0) == -1
