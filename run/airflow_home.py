@@ -13,6 +13,7 @@ from pathlib import Path
 from pomona_airflow.deployment import PROJECT, Deployment
 
 BIN = Path(sys.executable).parent
+HOST = "127.0.0.1"
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,22 @@ class AirflowHome:
             "POMONA_STATE": str(deployment.state),
         }
         return cls(folder, {"AIRFLOW_HOME": str(folder), **variables, **pomona, "PYTHONUTF8": "1", "PYTHONWARNINGS": "ignore"})
+
+    @classmethod
+    def with_pages(cls, folder: Path, deployment: Deployment, port: int, **settings: str) -> AirflowHome:
+        """A home whose pages answer on this port of 127.0.0.1, without a login: nobody but this machine's users gets there."""
+        url = f"http://{HOST}:{port}"
+        pages = {
+            "api__host": HOST,
+            "api__port": str(port),
+            "api__base_url": url,
+            "api__workers": "1",
+            "core__execution_api_server_url": f"{url}/execution/",
+            "core__auth_manager": "airflow.api_fastapi.auth.managers.simple.simple_auth_manager.SimpleAuthManager",
+            "core__simple_auth_manager_all_admins": "True",
+            "dag_processor__parsing_processes": "1",
+        }
+        return cls.of(folder, deployment, **{**pages, **settings})
 
     @property
     def environment(self) -> dict[str, str]:

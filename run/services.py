@@ -23,9 +23,8 @@ import psutil
 from pomona_airflow import leash
 from pomona_airflow.deployment import BadSetting, Deployment, NotReady, of_others
 from pomona_airflow.spark_home import home_of, rehearse
-from run.airflow_home import BIN, AirflowHome
+from run.airflow_home import BIN, HOST, AirflowHome
 
-HOST = "127.0.0.1"
 _WAIT_S = 180.0
 _PAUSE_S = 3.0
 
@@ -39,19 +38,10 @@ class Services:
 
     @classmethod
     def of(cls, deployment: Deployment) -> Services:
-        url = f"http://{HOST}:{deployment.airflow_port}"
-        home = AirflowHome.of(
+        home = AirflowHome.with_pages(
             deployment.state / "up" / deployment.name,
             deployment,
-            api__host=HOST,
-            api__port=str(deployment.airflow_port),
-            api__base_url=url,
-            api__workers="1",
-            core__execution_api_server_url=f"{url}/execution/",
-            core__auth_manager="airflow.api_fastapi.auth.managers.simple.simple_auth_manager.SimpleAuthManager",
-            # Nobody but this machine's users reaches 127.0.0.1; a login would be one more thing to find.
-            core__simple_auth_manager_all_admins="True",
-            dag_processor__parsing_processes="1",
+            deployment.airflow_port,
             scheduler__scheduler_health_check_threshold="60",
         )
         return cls(deployment, home)

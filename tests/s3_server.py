@@ -20,6 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pomona.s3 import S3
+from pomona_airflow.deployment import Deployment
+
 MODULE, VERSION = "github.com/versity/versitygw/cmd/versitygw", "v1.8.0"
 TOOLS = Path(__file__).resolve().parent.parent / ".pomona" / "tools"
 _START_S = 30.0
@@ -146,3 +149,19 @@ def _answers(port: int) -> bool:
     except OSError:
         return False
     return True
+
+
+def deployment_of(bucket: str, s3: S3, folder: Path) -> Deployment:
+    """Landing zone and lake in the bucket, MLflow in the folder."""
+    return Deployment.from_environment(
+        {
+            "POMONA_NAME": "tests",
+            "POMONA_LANDING": f"s3://{bucket}/landing",
+            "POMONA_LAKE": f"s3://{bucket}/lake",
+            "POMONA_TRACKING": f"sqlite:///{folder}/mlflow.db",
+            "POMONA_S3_ENDPOINT": s3.endpoint,
+            "POMONA_S3_REGION": s3.region,
+            "POMONA_S3_ENCRYPTION": s3.encryption,
+            "POMONA_SPARK_MEMORY": "1g",
+        }
+    )

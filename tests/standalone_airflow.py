@@ -16,9 +16,7 @@ from typing import Any
 import psutil
 
 from pomona_airflow.deployment import Deployment
-from run.airflow_home import BIN, AirflowHome
-
-HOST = "127.0.0.1"
+from run.airflow_home import BIN, HOST, AirflowHome
 
 
 def free_port() -> int:
@@ -47,18 +45,10 @@ class StandaloneAirflow:
     others: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        url = f"http://{HOST}:{self.port}"
-        self.home = AirflowHome.of(
+        self.home = AirflowHome.with_pages(
             self.folder,
             Deployment.from_environment(self.variables),
-            api__host=HOST,
-            api__port=str(self.port),
-            api__base_url=url,
-            api__workers="1",
-            core__execution_api_server_url=f"{url}/execution/",
-            core__auth_manager="airflow.api_fastapi.auth.managers.simple.simple_auth_manager.SimpleAuthManager",
-            core__simple_auth_manager_all_admins="True",
-            dag_processor__parsing_processes="1",
+            self.port,
             dag_processor__min_file_process_interval="5",
             scheduler__scheduler_health_check_threshold="120",
             triggerer__triggerer_health_check_threshold="15",

@@ -14,9 +14,9 @@ from pomona.knobs import resolve
 from pomona.lake import Lake
 from pomona.s3 import S3
 from pomona.stages import STAGES
-from pomona_airflow.deployment import Deployment
 from pomona_airflow.engine_local import Engine
 from tests.conftest import SMALL, Runs
+from tests.s3_server import deployment_of
 
 pytestmark = [pytest.mark.heavy, pytest.mark.timeout(1800)]
 FITTED = ("vocabulary", "encoder", "model")
@@ -24,17 +24,7 @@ FITTED = ("vocabulary", "encoder", "model")
 
 def chained(folder: Path, bucket: str, s3: S3) -> Lake:
     """The lake of one run of every stage, each a spark-submit as Airflow starts it."""
-    environment = {
-        "POMONA_NAME": "tests",
-        "POMONA_LANDING": f"s3://{bucket}/landing",
-        "POMONA_LAKE": f"s3://{bucket}/lake",
-        "POMONA_TRACKING": f"sqlite:///{folder}/mlflow.db",
-        "POMONA_S3_ENDPOINT": s3.endpoint,
-        "POMONA_S3_REGION": s3.region,
-        "POMONA_S3_ENCRYPTION": s3.encryption,
-        "POMONA_SPARK_MEMORY": "1g",
-    }
-    deployment = Deployment.from_environment(environment)
+    deployment = deployment_of(bucket, s3, folder)
     place = command.Place("run", "tests", deployment.lake, deployment.landing, deployment.tracking, deployment.s3.text)
     lake = Lake(deployment.lake, "tests", deployment.s3)
     for stage in STAGES:

@@ -25,26 +25,13 @@ from pomona_airflow.stage_operator import StageOperator
 from tests import s3_server
 from tests.conftest import PROJECT, SMALL
 from tests.s3.fault_proxy import FaultProxy, Request
+from tests.s3_server import deployment_of
 
 pytestmark = [pytest.mark.heavy, pytest.mark.timeout(600)]
 KEYS = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
 # Nobody listens on port 1.
 NOBODY = "http://127.0.0.1:1"
 Made = Callable[..., FaultProxy]
-
-
-def deployment_of(bucket: str, s3: S3, folder: Path) -> Deployment:
-    return Deployment.from_environment(
-        {
-            "POMONA_NAME": "tests",
-            "POMONA_LANDING": f"s3://{bucket}/landing",
-            "POMONA_LAKE": f"s3://{bucket}/lake",
-            "POMONA_TRACKING": f"sqlite:///{folder}/mlflow.db",
-            "POMONA_S3_ENDPOINT": s3.endpoint,
-            "POMONA_S3_REGION": s3.region,
-            "POMONA_SPARK_MEMORY": "1g",
-        }
-    )
 
 
 def words(deployment: Deployment, stage: str) -> list[str]:
