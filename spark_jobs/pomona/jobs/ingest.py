@@ -6,9 +6,10 @@ packed into parts near 32 MB; a placement or a reject per listed file; the roste
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -37,24 +38,29 @@ def take(landing: Landing, lake: Lake, *, max_megapixels: float) -> Callable[[It
 
     def transform(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         packer = _Packer(lake)
-        for row, reading in _read_ahead(landing, (row for batch in batches for row in batch.to_pylist())):
-            packer.add(row, *_opened(reading, max_megapixels))
-            if packer.bytes >= PART_BYTES:
-                yield packer.flush()
+        with contextlib.closing(_read_ahead(landing, (row for batch in batches for row in batch.to_pylist()))) as readings:
+            for row, reading in readings:
+                packer.add(row, *_opened(reading, max_megapixels))
+                if packer.bytes >= PART_BYTES:
+                    yield packer.flush()
         yield packer.flush()
 
     return transform
 
 
-def _read_ahead(landing: Landing, rows: Iterable[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], Future[bytes]]]:
+def _read_ahead(landing: Landing, rows: Iterable[dict[str, Any]]) -> Generator[tuple[dict[str, Any], Future[bytes]], None, None]:
     """Each row with its file's bytes to come: a few files are read while others are decoded, for a disk or a bucket is slow to answer."""
-    with ThreadPoolExecutor(_READERS) as pool:
+    pool = ThreadPoolExecutor(_READERS)
+    try:
         ahead: deque[tuple[dict[str, Any], Future[bytes]]] = deque()
         for row in rows:
             ahead.append((row, pool.submit(landing.read, row["path"], row["size"], row["version"])))
             if len(ahead) > 2 * _READERS:
                 yield ahead.popleft()
         yield from ahead
+    finally:
+        # After a fault of the store what waits to be read would be asked for in vain.
+        pool.shutdown(cancel_futures=True)
 
 
 def _opened(reading: Future[bytes], max_megapixels: float) -> tuple[dict[str, Any] | None, str, bool]:
