@@ -12,7 +12,7 @@ from fastapi import FastAPI, HTTPException, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 
-from serving.champion import BadImage, Champion, NoChampion
+from serving.champion import RETRY_S, BadImage, Champion, NoChampion
 
 log = logging.getLogger("uvicorn.error")
 MAX_MB = 32.0
@@ -46,7 +46,7 @@ def create_app(champion: Champion, *, max_mb: float = MAX_MB) -> FastAPI:
         except BadImage as error:
             raise HTTPException(400, f"no usable picture: {error}") from None
         except NoChampion as error:
-            raise HTTPException(503, str(error)) from None
+            raise _not_yet(error) from None
         return {**asdict(answer), "model": {"name": champion.name, "version": version}}
 
     @app.get("/health")
@@ -55,7 +55,7 @@ def create_app(champion: Champion, *, max_mb: float = MAX_MB) -> FastAPI:
         try:
             loaded = await run_in_threadpool(champion.load)
         except NoChampion as error:
-            raise HTTPException(503, str(error)) from None
+            raise _not_yet(error) from None
         return {"status": "ok", "version": loaded.version}
 
     @app.get("/version")
@@ -73,6 +73,11 @@ def create_app(champion: Champion, *, max_mb: float = MAX_MB) -> FastAPI:
         return {"name": champion.name, **serving, "champion": current}
 
     return app
+
+
+def _not_yet(error: NoChampion) -> HTTPException:
+    """503 with the reason, and after how many seconds the service looks again."""
+    return HTTPException(503, str(error), headers={"Retry-After": f"{RETRY_S:.0f}"})
 
 
 async def _image(request: Request, *, max_bytes: int) -> bytes:

@@ -127,7 +127,8 @@ def test_a_run_started_over_the_api_makes_a_champion_on_the_cluster_that_answers
     assert champion(stack) == 1
     assert stack.keys("lake", "orchard/snapshots/0") == ["orchard/snapshots/000001.json"]
     assert any(key.endswith("/MLmodel") for key in stack.keys("mlflow"))
-    answer = stack.ask("POMONA_SERVE_PORT", "/predict", picture(stack))
+    # The service looks for its first champion every few seconds; its health check may have looked just before.
+    answer = eventually("the service", lambda: stack.ask("POMONA_SERVE_PORT", "/predict", picture(stack)), within_s=60)
     assert (answer["label"], answer["model"]) == ("Strawberry", {"name": "orchard", "version": 1})
     listed = {application["name"] for application in stack.ask("SPARK_HISTORY_PORT", "/api/v1/applications")}
     assert any(" describe " in name for name in listed)

@@ -132,7 +132,7 @@ def test_without_a_champion_the_service_says_what_to_do_and_answers_once_there_i
     empty = f"sqlite:///{tmp_path}/mlflow.db"
     with service(empty, "late", tmp_path / "service.log") as client:
         refused = client.post("/predict", content=IMAGES[0])
-        assert refused.status_code == 503
+        assert refused.status_code == 503 and refused.headers["retry-after"] == "5"
         assert refused.json()["detail"] == "late has no champion yet: `make run` trains a first model and makes it the champion"
         assert client.get("/health").status_code == 503 and client.get("/version").json()["version"] is None
         assert not (tmp_path / "mlflow.db").exists()
