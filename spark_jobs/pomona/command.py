@@ -30,13 +30,14 @@ class Place:
 
 @dataclass(frozen=True)
 class Order:
-    """A parsed command line: the stage, where it works, its knobs, and (for ingest) the knobs of the whole run and what started it."""
+    """A parsed command line: the stage, where it works, its knobs, its job's name, and (for ingest) all knobs and what started the run."""
 
     stage: Stage
     place: Place
     knobs: Mapping[str, KnobValue]
     resolved: Mapping[str, KnobValue]
     started_by: str = ""
+    job: str = ""
 
     @property
     def s3(self) -> S3:
@@ -58,9 +59,13 @@ def run_key(run_id: str) -> str:
     return _SLUG.sub("-", run_id).strip("-.") or "run"
 
 
-def arguments(stage: str, place: Place, knobs: Mapping[str, KnobValue], *, started_by: str = "") -> list[str]:
-    """The arguments of `run_stage.py` for one stage; `knobs` are all resolved knobs of the run, `started_by` says what started it."""
-    words = [stage]
+def arguments(stage: str, place: Place, knobs: Mapping[str, KnobValue], *, job: str = "", started_by: str = "") -> list[str]:
+    """The arguments of `run_stage.py` for one stage.
+
+    `knobs` are all resolved knobs of the run, `started_by` says what started it. `job` names what is done once however often it is
+    submitted; empty: whatever it is, it is done anew.
+    """
+    words = [stage, *(["--job", job] if job else [])]
     for name in PLACE_HELP:
         words += [f"--{name}", getattr(place, name)]
     for name in JOBS[stage].knobs:
@@ -78,6 +83,7 @@ def parser() -> argparse.ArgumentParser:
         command = commands.add_parser(stage.name, help=stage.help, description=f"{stage.name} {stage.help}.")
         for name, text in PLACE_HELP.items():
             command.add_argument(f"--{name}", required=True, type=_settings if name == "s3" else str, help=text)
+        command.add_argument("--job", default="", help="name of the job: copies of it end by themselves, and a note in the lake ends it")
         for knob in (KNOBS["preset"], *(KNOBS[name] for name in stage.knobs)):
             command.add_argument(
                 f"--{knob.name.replace('_', '-')}", type=_reader(knob), help=f"{knob.help} ({knob.bounds})".replace("%", "%%")
@@ -101,7 +107,9 @@ def parse(words: Sequence[str]) -> Order:
     place = Place(**{name: read[name] for name in PLACE_HELP})
     given = {name: read[name] for name in ("preset", *stage.knobs)}
     knobs = resolve(given)
-    return Order(stage, place, {name: knobs[name] for name in stage.knobs}, read.get("resolved") or knobs, read.get("started_by", ""))
+    return Order(
+        stage, place, {name: knobs[name] for name in stage.knobs}, read.get("resolved") or knobs, read.get("started_by", ""), read["job"]
+    )
 
 
 def _text(value: KnobValue) -> str:
