@@ -12,15 +12,16 @@ import contextlib
 import importlib
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 # spark-submit runs this file by its path, so the package beside it is found here or, on a cluster, in its zip.
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from pomona import command
+from pomona.errand import in_touch, settled
 from pomona.lake import Lake, now
-from pomona.lease import hold
+from pomona.lease import CopyAtWork, hold
 from pomona.outcome import EXIT_CODES, BadInput, Result, Status
 from pomona.store_faults import StoreAway, told_elsewhere
 from pomona.work import LOG, Work, code_hash
@@ -32,48 +33,51 @@ def main(words: Sequence[str]) -> int:
     logging.basicConfig(stream=sys.stdout, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", level=logging.WARNING, force=True)
     LOG.setLevel(logging.INFO)
     stage, run = order.stage.name, order.place.run
-    LOG.info("%s of run %s: %s", stage, run, ", ".join(f"{name}={value}" for name, value in order.knobs.items()) or "no knobs")
     lake = Lake(order.place.lake, order.place.name, order.s3)
-    started = now()
-    work = Work(order, lake)
+    with in_touch(lake, run, order.job, order.asked) if order.job else contextlib.nullcontext():
+        LOG.info("%s of run %s: %s", stage, run, ", ".join(f"{name}={value}" for name, value in order.knobs.items()) or "no knobs")
+        return reported(Work(order, lake))
 
-    def report(status: Status, line: str, counts: object = None) -> int:
-        seconds = round(work.seconds, 3)
-        outcome = {
-            "stage": stage,
-            "run": run,
-            "status": status,
-            "line": line,
-            "counts": counts or {},
-            "seconds": seconds,
-            "started": started,
-            "ended": now(),
-        }
-        code = EXIT_CODES[status]
-        try:
-            lake.put_outcome(run, stage, outcome)
-        except (BadInput, StoreAway, OSError):
-            # The line below says what went wrong; that the lake cannot be told either is no news. A success must be told.
-            if code == 0:
-                raise
-        LOG.log(logging.INFO if code == 0 else logging.ERROR, "%s: %s (%.1f s)", stage, line, seconds)
-        return code
 
+def reported(work: Work) -> int:
+    """The exit code of the stage's job, once what became of it stands in the lake."""
+    lake, order, started = work.lake, work.order, now()
     try:
         lake.open()
-        with hold(lake, f"{stage} of run {run}") if order.stage.holds_lake else contextlib.nullcontext():
+        with hold(lake, f"{order.stage.name} of run {work.run}", order.copy) if order.stage.holds_lake else contextlib.nullcontext():
+            left = settled(lake, work.run, order.stage.name, order.job) if order.job else None
+            if left and left["status"] != "bad_input":
+                LOG.info("%s: this job is done already: %s", order.stage.name, left["line"])
+                return 0
             result = done(work)
-        return report(result.status, result.line, dict(result.counts))
+        return _report(work, started, result.status, result.line, result.counts)
+    except CopyAtWork as other:
+        LOG.info("%s: %s, so this copy ends", order.stage.name, other)
+        return 0
     except BadInput as error:
-        return report("bad_input", str(error))
+        return _report(work, started, "bad_input", str(error))
     except StoreAway as error:
-        return report("fault", str(error))
+        return _report(work, started, "fault", str(error))
     except BaseException as error:
         fault = told_elsewhere(_text(error), order.place.lake, lambda: lake.document("format.json"))
         if fault:
-            return report("bad_input", str(fault))
-        report("fault", _cause(error))
+            return _report(work, started, "bad_input", str(fault))
+        _report(work, started, "fault", _cause(error))
         raise
+
+
+def _report(work: Work, started: str, status: Status, line: str, counts: Mapping[str, int | float] | None = None) -> int:
+    """The exit code of the status, once the outcome stands in the lake."""
+    stage, seconds, code = work.order.stage.name, round(work.seconds, 3), EXIT_CODES[status]
+    outcome = {"stage": stage, "run": work.run, "job": work.order.job, "status": status, "line": line, "counts": dict(counts or {})}
+    try:
+        work.lake.put_outcome(work.run, stage, {**outcome, "seconds": seconds, "started": started, "ended": now()})
+    except (BadInput, StoreAway, OSError):
+        # The line below says what went wrong; that the lake cannot be told either is no news. A success must be told.
+        if code == 0:
+            raise
+    LOG.log(logging.INFO if code == 0 else logging.ERROR, "%s: %s (%.1f s)", stage, line, seconds)
+    return code
 
 
 def done(work: Work) -> Result:
@@ -91,6 +95,7 @@ def done(work: Work) -> Result:
         counts=dict(result.counts),
         notes=dict(result.notes),
         code=code_hash(),
+        job=work.order.job,
     )
     return result
 
@@ -102,6 +107,8 @@ def _text(error: BaseException) -> str:
 
 def _cause(error: BaseException) -> str:
     """The error in one line; of one from a Python worker the line that it ended with, behind its traceback; of the JVM's what Java said."""
+    if isinstance(error, KeyboardInterrupt):
+        return "ended from outside before it was done"
     lines = [line for line in str(error).strip().splitlines() if line.strip()] or [""]
     if type(error).__name__ == "Py4JJavaError" and len(lines) > 1:
         return lines[1].removeprefix(": ").strip()

@@ -38,10 +38,16 @@ class Order:
     resolved: Mapping[str, KnobValue]
     started_by: str = ""
     job: str = ""
+    asked: int = 0
 
     @property
     def s3(self) -> S3:
         return S3.parse(self.place.s3)
+
+    @property
+    def copy(self) -> str:
+        """What this job shares with its copies, and not with one that was asked to end; empty for a job without a name."""
+        return self.job and f"{self.job} {self.asked}"
 
 
 PLACE_HELP = {
@@ -59,13 +65,15 @@ def run_key(run_id: str) -> str:
     return _SLUG.sub("-", run_id).strip("-.") or "run"
 
 
-def arguments(stage: str, place: Place, knobs: Mapping[str, KnobValue], *, job: str = "", started_by: str = "") -> list[str]:
+def arguments(
+    stage: str, place: Place, knobs: Mapping[str, KnobValue], *, job: str = "", asked: int = 0, started_by: str = ""
+) -> list[str]:
     """The arguments of `run_stage.py` for one stage.
 
     `knobs` are all resolved knobs of the run, `started_by` says what started it. `job` names what is done once however often it is
-    submitted; empty: whatever it is, it is done anew.
+    submitted, `asked` how often the job of that name was asked to end so far; without a name a stage is done anew whatever there is.
     """
-    words = [stage, *(["--job", job] if job else [])]
+    words = [stage, *(["--job", job, "--asked", str(asked)] if job else [])]
     for name in PLACE_HELP:
         words += [f"--{name}", getattr(place, name)]
     for name in JOBS[stage].knobs:
@@ -83,7 +91,8 @@ def parser() -> argparse.ArgumentParser:
         command = commands.add_parser(stage.name, help=stage.help, description=f"{stage.name} {stage.help}.")
         for name, text in PLACE_HELP.items():
             command.add_argument(f"--{name}", required=True, type=_settings if name == "s3" else str, help=text)
-        command.add_argument("--job", default="", help="name of the job: copies of it end by themselves, and a note in the lake ends it")
+        command.add_argument("--job", default="", help="name of the job: it is done once, and a note in the lake ends it")
+        command.add_argument("--asked", type=int, default=0, help="how often the job of this name was asked to end before this one began")
         for knob in (KNOBS["preset"], *(KNOBS[name] for name in stage.knobs)):
             command.add_argument(
                 f"--{knob.name.replace('_', '-')}", type=_reader(knob), help=f"{knob.help} ({knob.bounds})".replace("%", "%%")

@@ -25,20 +25,31 @@ EXPIRE_S = 60.0
 _WAIT_S, _REMOTE_WAIT_S = 0.5, 2.0
 
 
+class CopyAtWork(RuntimeError):
+    """Another copy of this very job holds the lake and is alive."""
+
+
 class LeaseLost(RuntimeError):
     """Another job took the lake over, because this one had not renewed its lease in time."""
 
 
 @contextlib.contextmanager
-def hold(lake: Lake, owner: str) -> Iterator[None]:
+def hold(lake: Lake, owner: str, job: str = "") -> Iterator[None]:
     """The lake is this job's alone inside the block.
 
     A lease is a numbered record, created exclusively: of two that want the next number one wins. Its holder
     renews it every 10 s; it counts as expired when a waiter has itself seen it unrenewed for 60 s (clocks of two
     machines are never compared), or at once when its process on this machine has died. A renewal that fails is tried
     again at the next beat. A holder that finds a higher number at the end of the block has lost it: that is an error.
+
+    Raises
+    ------
+    CopyAtWork
+        When the holder has the same job, and renewed its lease while this one waited.
+    LeaseLost
+        At the end of the block.
     """
-    mine = _take(lake, owner)
+    mine = _take(lake, owner, job)
     stop = threading.Event()
     renewal = threading.Thread(target=_renew, args=(lake, mine, stop), daemon=True)
     renewal.start()
@@ -52,16 +63,18 @@ def hold(lake: Lake, owner: str) -> Iterator[None]:
         _written(lake, {**mine, "released": True})
 
 
-def _take(lake: Lake, owner: str) -> dict[str, Any]:
+def _take(lake: Lake, owner: str, job: str) -> dict[str, Any]:
     told, seen, since = "", "", time.monotonic()
     while True:
         number = lake.last_number("leases")
         held = lake.entry("leases", number) if number else None
         state = f"{number} {held and held['nonce']} {held and held['renewed']}"
         if state != seen:
+            if held and job and held.get("job") == job and seen.startswith(f"{number} {held['nonce']} ") and not held["released"]:
+                raise CopyAtWork(f"process {held['pid']} on {held['host']} does this very job")
             seen, since = state, time.monotonic()
         if held is None or _is_free(held) or time.monotonic() - since > EXPIRE_S:
-            mine = _lease(owner, number + 1)
+            mine = _lease(owner, number + 1, job)
             if lake.append("leases", number + 1, mine):
                 if number:
                     lake.remove(f"leases/{number - 1:06d}.json")
@@ -73,10 +86,11 @@ def _take(lake: Lake, owner: str) -> dict[str, Any]:
         time.sleep(_WAIT_S if is_local(lake.root) else _REMOTE_WAIT_S)
 
 
-def _lease(owner: str, number: int) -> dict[str, Any]:
+def _lease(owner: str, number: int, job: str) -> dict[str, Any]:
     return {
         "number": number,
         "owner": owner,
+        "job": job,
         "nonce": uuid.uuid4().hex,
         "host": socket.gethostname(),
         "machine": _machine(),
