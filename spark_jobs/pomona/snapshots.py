@@ -16,6 +16,8 @@ from pomona.landing import Listed
 from pomona.leakage import Misplaced, Placement, is_ignored, place, split_folders
 from pomona.outcome import File
 
+TAKEN = "path string, size long, version string, content string, part string, reason string, final boolean, bytes long"
+"""What is told of a file that was read: content and part of a picture, or the reason why it is none."""
 _KEY = ["path", "size", "version"]
 _MEANING = ["path", "content", "label", "split", "group"]
 
@@ -113,6 +115,18 @@ def follow(last: Snapshot, listed: Sequence[Listed], places: Mapping[str, Placem
     seen = last.rejects.set_index("path")["first_seen"]
     rejects = rejects.assign(first_seen=rejects["path"].map(seen).fillna(at)).sort_values("path", ignore_index=True)
     return Snapshot(last.number, placements, rejects[last.rejects.columns])
+
+
+def taken_schema() -> pa.Schema:
+    """The columns of `TAKEN`."""
+    types = {"string": pa.string(), "long": pa.int64(), "boolean": pa.bool_()}
+    return pa.schema([(name, types[kind]) for name, kind in (field.split() for field in TAKEN.split(", "))])
+
+
+def nothing_taken() -> pd.DataFrame:
+    """What is told of the files read when none was."""
+    nothing: pd.DataFrame = taken_schema().empty_table().to_pandas()
+    return nothing
 
 
 def newly_gone(last: Snapshot, following: Snapshot) -> list[str]:

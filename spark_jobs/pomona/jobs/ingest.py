@@ -13,12 +13,12 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from pomona import tracking
+from pomona import newness, tracking
 from pomona.formats import arrow_schema
 from pomona.lake import Lake
 from pomona.landing import Landing, Unsteady
 from pomona.outcome import BadInput, File, Result
-from pomona.work import LOG, Work, code_hash, in_worker
+from pomona.work import LOG, Work, in_worker
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 PART_BYTES = 32 << 20
 _SHOWN = 200
 _READERS = 4
-_TAKEN = "path string, size long, version string, content string, part string, reason string, final boolean, bytes long"
 
 
 def take(landing: Landing, lake: Lake, *, max_megapixels: float) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
@@ -103,22 +102,17 @@ class _Packer:
         """Writes the part and gives the rows of the files that it holds, and of those that no part holds."""
         import pyarrow as pa
 
+        from pomona.snapshots import taken_schema
+
         if self._images:
             table = pa.Table.from_pylist([self._images[content] for content in sorted(self._images)], schema=arrow_schema("images"))
             file = self._lake.write_rows("parts/images", "images", table)
             for row in self._rows:
                 if row["content"]:
                     row.update(part=file.name, bytes=file.bytes)
-        rows = pa.RecordBatch.from_pylist(self._rows, schema=_taken_schema())
+        rows = pa.RecordBatch.from_pylist(self._rows, schema=taken_schema())
         self._clear()
         return rows
-
-
-def _taken_schema() -> pa.Schema:
-    import pyarrow as pa
-
-    types = {"string": pa.string(), "long": pa.int64(), "boolean": pa.bool_()}
-    return pa.schema([(name, types[kind]) for name, kind in (field.split() for field in _TAKEN.split(", "))])
 
 
 def run(work: Work) -> Result:
@@ -130,7 +124,7 @@ def run(work: Work) -> Result:
     taken: pd.DataFrame | None = None
     while True:
         last = snapshots.latest(work.lake)
-        _stop_if_empty(landing, last, n_listed=len(listed), n_ignored=len(ignored))
+        newness.stop_if_empty(landing, last, n_listed=len(listed), n_ignored=len(ignored))
         new = snapshots.pending(last, listed)
         if new.empty and work.lake.last_number("judged"):
             # The champion will be asked for: MLflow's import passes meanwhile.
@@ -138,8 +132,8 @@ def run(work: Work) -> Result:
         if taken is None:
             taken = _take_in(work, landing, new)
         following = snapshots.follow(last, listed, places, taken)
-        _stop_if_gone(last, following, landing, knobs["max_gone_share"])
-        _stop_if_rejected(following, knobs["max_reject_share"])
+        newness.stop_if_gone(last, following, landing, knobs["max_gone_share"])
+        newness.stop_if_rejected(following, knobs["max_reject_share"])
         snapshot = last if snapshots.same(last, following) else snapshots.save(work.lake, following)
         if snapshot is not None:
             break
@@ -151,16 +145,16 @@ def _take_in(work: Work, landing: Landing, new: pd.DataFrame) -> pd.DataFrame:
     """The rows of `take` for the pending files; no Spark session is made when there are none."""
     import pyarrow as pa
 
-    schema = _taken_schema()
+    from pomona import snapshots
+
     if new.empty:
-        nothing: pd.DataFrame = schema.empty_table().to_pandas()
-        return nothing
+        return snapshots.nothing_taken()
     tasks = max(3 * work.cores, int(new["size"].sum() // PART_BYTES))
     frame = work.frame(pa.Table.from_pandas(new, preserve_index=False), min(tasks, len(new)))
     seen = work.spark.sparkContext.accumulator(0)
     transform = in_worker(_counting(take(landing, work.lake, max_megapixels=work.knobs["max_megapixels"]), seen))
     with work.progress(lambda: seen.value, len(new), "files"):
-        return frame.mapInArrow(transform, _TAKEN).toPandas()
+        return frame.mapInArrow(transform, snapshots.TAKEN).toPandas()
 
 
 def _counting(transform: Any, seen: Any) -> Any:
@@ -172,47 +166,11 @@ def _counting(transform: Any, seen: Any) -> Any:
     return counted
 
 
-def _stop_if_empty(landing: Landing, last: Snapshot, *, n_listed: int, n_ignored: int) -> None:
-    if n_listed == 0 and last.number == 0:
-        beside = f" but for {n_ignored} ignored files" if n_ignored else ""
-        raise BadInput(f"the landing zone {landing.root} is empty{beside}: put pictures into Training/<label>/ and Test/<label>/")
-
-
-def _stop_if_gone(last: Snapshot, following: Snapshot, landing: Landing, bound: float) -> None:
-    from pomona.snapshots import newly_gone
-
-    gone = newly_gone(last, following)
-    if len(gone) > bound * len(last.present):
-        raise BadInput(
-            f"{len(gone):,} of {len(last.present):,} known pictures are gone from {landing.root} ({_some(gone)}), "
-            f"max_gone_share={bound:g}: is the folder mounted? If they were deleted on purpose, run with max_gone_share=1"
-        )
-
-
-def _stop_if_rejected(following: Snapshot, bound: float) -> None:
-    rejects, n_in = following.rejects, len(following.rejects) + len(following.present)
-    if len(rejects) > bound * n_in:
-        named = [f"{path} ({reason})" for path, reason in zip(rejects["path"], rejects["reason"], strict=True)]
-        raise BadInput(
-            f"{len(rejects):,} of {n_in:,} files are no usable pictures, max_reject_share={bound:g}: {_some(named)}; "
-            "mend or remove them, or raise max_reject_share"
-        )
-
-
-def _some(names: list[str]) -> str:
-    shown = ", ".join(repr(name) for name in names[:5])
-    return f"{shown} and {len(names) - 5:,} more" if len(names) > 5 else shown
-
-
 def _result(work: Work, snapshot: Snapshot, *, ignored: list[str], n_new: int, n_taken: int) -> Result:
     from pomona import snapshots
-    from pomona.leakage import UnknownLabel, images_per_label, select
+    from pomona.leakage import images_per_label
 
-    labels = [label.strip() for label in str(work.knobs["labels"]).split(",") if label.strip()]
-    try:
-        selection = select(snapshots.table("placements", snapshot.placements), labels=labels)
-    except UnknownLabel as error:
-        raise BadInput(str(error)) from None
+    selection = newness.selected(snapshot, work.knobs["labels"])
     per_label = images_per_label(selection.roster)
     counts = dict(selection.counts)
     counts["in"] = counts.pop("present") + len(snapshot.rejects)
@@ -234,7 +192,7 @@ def _result(work: Work, snapshot: Snapshot, *, ignored: list[str], n_new: int, n
         ],
         "roster": [work.lake.write_rows(work.folder("roster"), "roster", selection.roster, name="roster.parquet")],
     }
-    state = {"placements": snapshot.digest(), "knobs": dict(work.order.resolved), "code": code_hash()}
+    state = newness.state(snapshot, work.order.resolved)
     notes = {
         "snapshot": snapshot.number,
         "state": state,
@@ -245,7 +203,8 @@ def _result(work: Work, snapshot: Snapshot, *, ignored: list[str], n_new: int, n
         **_listed_troubles(selection, snapshot),
     }
     left_out = ", ".join(f"{counts[name]:,} {name}" for name in ("rejected", "duplicate", "conflict", "unselected") if counts[name])
-    why = _nothing_new(work, state)
+    place = work.order.place
+    why = newness.nothing_new(work.lake, work.run, state, lambda: tracking.champion_version(place.tracking, place.name))
     if why:
         return Result(f"nothing new: {why}", files, counts, notes, "nothing_new")
     return Result(
@@ -292,14 +251,3 @@ def _listed_troubles(selection: Selection, snapshot: Snapshot) -> dict[str, Any]
         "linked_groups": [list(pair) for pair in selection.linked_groups],
         "gone": sorted(gone["path"])[:_SHOWN],
     }
-
-
-def _nothing_new(work: Work, state: dict[str, Any]) -> str:
-    """Why a run would tell nothing new, or an empty text: the last run that reached a verdict saw the very same."""
-    judged = work.lake.entry("judged", work.lake.last_number("judged"))
-    if judged is None or judged["run"] == work.run or {key: judged["state"][key] for key in state} != state:
-        return ""
-    champion = tracking.champion_version(work.order.place.tracking, work.order.place.name)
-    if champion != judged["state"]["champion"]:
-        return ""
-    return f"pictures, knobs, code and champion (version {champion}) are those of run {judged['run']}, which reached its verdict"

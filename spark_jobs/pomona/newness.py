@@ -1,0 +1,121 @@
+"""Would a run tell anything new, and may it begin at all: one answer for ingest and for who asks before paying for a cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from pomona.command import Place
+from pomona.lake import Lake
+from pomona.landing import Landing
+from pomona.outcome import BadInput
+from pomona.s3 import S3
+from pomona.work import code_hash
+
+if TYPE_CHECKING:
+    from pomona.leakage import Selection
+    from pomona.snapshots import Snapshot
+
+
+def foreseen(place: Place, knobs: Mapping[str, Any]) -> str:
+    """Why the run's ingest would find nothing new in the landing zone as it lies there now; empty when it would, or when only it can tell.
+
+    Lists the landing zone and reads the lake's records; opens no picture and writes nothing. `knobs` are all resolved ones.
+
+    Raises
+    ------
+    BadInput
+        What ingest would end with, as far as it can be told without opening a picture.
+    """
+    from pomona import snapshots
+
+    settings = S3.parse(place.s3)
+    landing, lake = Landing(place.landing, settings), Lake(place.lake, place.name, settings)
+    listed, places, ignored = snapshots.locate(landing.files(), group_pattern=knobs["group_pattern"])
+    last = snapshots.latest(lake)
+    stop_if_empty(landing, last, n_listed=len(listed), n_ignored=len(ignored))
+    if not snapshots.pending(last, listed).empty:
+        return ""
+    following = snapshots.follow(last, listed, places, snapshots.nothing_taken())
+    stop_if_gone(last, following, landing, knobs["max_gone_share"])
+    stop_if_rejected(following, knobs["max_reject_share"])
+    selected(following, knobs["labels"])
+    return nothing_new(lake, place.run, state(following, knobs), lambda: _champion(place))
+
+
+def _champion(place: Place) -> int | None:
+    from pomona import tracking
+
+    return tracking.champion_version(place.tracking, place.name)
+
+
+def state(snapshot: Snapshot, knobs: Mapping[str, Any]) -> dict[str, Any]:
+    """What a run over the snapshot with these knobs depends on, but for the champion."""
+    return {"placements": snapshot.digest(), "knobs": dict(knobs), "code": code_hash()}
+
+
+def nothing_new(lake: Lake, run: str, state: Mapping[str, Any], champion: Callable[[], int | None]) -> str:
+    """Why a run would tell nothing new, or an empty text: the last run that reached a verdict saw the very same.
+
+    `champion` gives the version that stands now; it is asked when all else is the same, for MLflow takes seconds to answer.
+    """
+    judged = lake.entry("judged", lake.last_number("judged"))
+    if judged is None or judged["run"] == run or {key: judged["state"][key] for key in state} != state:
+        return ""
+    version = champion()
+    if version != judged["state"]["champion"]:
+        return ""
+    return f"pictures, knobs, code and champion (version {version}) are those of run {judged['run']}, which reached its verdict"
+
+
+def selected(snapshot: Snapshot, labels: object) -> Selection:
+    """The images that a run with this knob `labels` may use.
+
+    Raises
+    ------
+    BadInput
+        When a label is asked for that no picture has.
+    """
+    from pomona import snapshots
+    from pomona.leakage import UnknownLabel, select
+
+    wanted = [label.strip() for label in str(labels).split(",") if label.strip()]
+    try:
+        return select(snapshots.table("placements", snapshot.placements), labels=wanted)
+    except UnknownLabel as error:
+        raise BadInput(str(error)) from None
+
+
+def stop_if_empty(landing: Landing, last: Snapshot, *, n_listed: int, n_ignored: int) -> None:
+    """Raises BadInput when there is nothing and never was; what is gone is another matter."""
+    if n_listed == 0 and last.number == 0:
+        beside = f" but for {n_ignored} ignored files" if n_ignored else ""
+        raise BadInput(f"the landing zone {landing.root} is empty{beside}: put pictures into Training/<label>/ and Test/<label>/")
+
+
+def stop_if_gone(last: Snapshot, following: Snapshot, landing: Landing, bound: float) -> None:
+    """Raises BadInput when more of the known pictures are gone than the share."""
+    from pomona.snapshots import newly_gone
+
+    gone = newly_gone(last, following)
+    if len(gone) > bound * len(last.present):
+        raise BadInput(
+            f"{len(gone):,} of {len(last.present):,} known pictures are gone from {landing.root} ({_some(gone)}), "
+            f"max_gone_share={bound:g}: is the folder mounted? If they were deleted on purpose, run with max_gone_share=1"
+        )
+
+
+def stop_if_rejected(following: Snapshot, bound: float) -> None:
+    """Raises BadInput when more of the files are no usable pictures than the share."""
+    rejects, n_in = following.rejects, len(following.rejects) + len(following.present)
+    if len(rejects) > bound * n_in:
+        named = [f"{path} ({reason})" for path, reason in zip(rejects["path"], rejects["reason"], strict=True)]
+        raise BadInput(
+            f"{len(rejects):,} of {n_in:,} files are no usable pictures, max_reject_share={bound:g}: {_some(named)}; "
+            "mend or remove them, or raise max_reject_share"
+        )
+
+
+def _some(names: Sequence[str]) -> str:
+    shown = ", ".join(repr(name) for name in names[:5])
+    return f"{shown} and {len(names) - 5:,} more" if len(names) > 5 else shown
