@@ -79,6 +79,8 @@ s3-jars: setup  ## the jars that Spark needs for s3:// places: 13 MB, once, each
 compose-env:  ## .env with the secrets that docker compose asks for; drawn once, never overwritten
 	@$(PYTHON) docker/compose_env.py
 
-lock:  ## resolves requirements.lock anew from pyproject.toml
-	$(BIN)/uv pip compile -q pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \
-	  --no-emit-index-url --no-emit-find-links --no-header -o requirements.lock
+LOCKED := --generate-hashes --no-emit-index-url --no-emit-find-links --no-header
+lock:  ## resolves requirements.lock and its subset for clusters, requirements-job.lock, anew from pyproject.toml
+	$(BIN)/uv pip compile -q pyproject.toml --group dev --universal --python-version 3.11 $(LOCKED) -o requirements.lock
+	$(BIN)/uv pip compile -q --group job -c requirements.lock --python-version 3.11 --python-platform x86_64-manylinux_2_34 \
+	  --only-binary :all: $(LOCKED) -o requirements-job.lock
