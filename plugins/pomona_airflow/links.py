@@ -28,3 +28,12 @@ class ReportLink(BaseOperatorLink):
 
     def get_link(self, operator: Any, *, ti_key: Any) -> str:
         return f"{PREFIX}/runs/{quote(run_key(ti_key.run_id))}/report" if operator.task_id == "register" else ""
+
+
+class JobLink(BaseOperatorLink):
+    """The stage's job on AWS; none where it ran with its task."""
+
+    name = "Job on AWS"
+
+    def get_link(self, operator: Any, *, ti_key: Any) -> str:
+        return str(getattr(operator, "job_page", ""))

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Mapping
-from datetime import timedelta
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import AirflowException, AirflowFailException, DownstreamTasksSkipped
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowTaskTimeout, DownstreamTasksSkipped, TaskDeferred
 
 from pomona.command import Place, arguments, run_key
 from pomona.knobs import BadKnob, resolve
 from pomona.stages import STAGES
-from pomona_airflow.deployment import Deployment, NotReady
-from pomona_airflow.links import OutcomeLink, ReportLink
+from pomona_airflow.deployment import ON_AWS, Deployment, NotReady
+from pomona_airflow.engines import engine_of
+from pomona_airflow.links import JobLink, OutcomeLink, ReportLink
+from pomona_airflow.remote import Errand, RemoteJob, job_name, not_ready
 from pomona_airflow.started_by import started_by
 
 
@@ -29,13 +31,14 @@ class StageOperator(BaseOperator):
     def __init__(self, *, stage: str, **options: Any) -> None:
         declared = STAGES[stage]
         self.stage = stage
-        self.engine: Any = None
+        self.job_page = ""
+        self._kill: Callable[[], None] | None = None
         options.setdefault("task_id", stage)
         options.setdefault("execution_timeout", timedelta(minutes=declared.timeout_minutes))
         options.setdefault("doc_md", _doc(stage))
         super().__init__(do_xcom_push=False, **options)
 
-    operator_extra_links = (OutcomeLink(), ReportLink())
+    operator_extra_links = (OutcomeLink(), ReportLink(), JobLink())
 
     def execute(self, context: Any) -> None:
         """Runs the stage to its end.
@@ -48,32 +51,110 @@ class StageOperator(BaseOperator):
             A fault, or a job that left no outcome.
         DownstreamTasksSkipped
             When there is nothing new.
+        TaskDeferred
+            When the triggerer waits for a job on AWS.
         """
         deployment = Deployment.from_environment()
-        words = self.words(context["run_id"], context["params"], deployment, started_by=started_by(context["dag_run"]))
-        run = run_key(context["run_id"])
-        before = _outcome(deployment, run, self.stage)
-        self.engine = importlib.import_module(f"pomona_airflow.engine_{deployment.engine}").Engine(deployment)
         try:
-            code = self.engine.run(f"pomona-{deployment.name}-{self.stage}-{run}", words)
+            (self._on_aws if deployment.engine in ON_AWS else self._here)(deployment, context)
         except NotReady as error:
             raise AirflowFailException(f"{self.stage}: {error}") from None
-        after = _outcome(deployment, run, self.stage)
-        self._settle(code, None if after == before else after, context)
 
-    def words(self, run_id: str, given: Mapping[str, Any], deployment: Deployment, *, started_by: str = "person") -> list[str]:
+    def words(
+        self, run_id: str, given: Mapping[str, Any], deployment: Deployment, *, started_by: str = "person", job: str = "", asked: int = 0
+    ) -> list[str]:
         """The arguments of `run_stage.py` for this stage of the run."""
         try:
             knobs = resolve(dict(given))
         except BadKnob as error:
             raise AirflowFailException(str(error)) from None
         place = Place(run_key(run_id), deployment.name, deployment.lake, deployment.landing, deployment.tracking, deployment.s3.text)
-        return arguments(self.stage, place, knobs, started_by=started_by)
+        return arguments(self.stage, place, knobs, job=job, asked=asked, started_by=started_by)
 
     def on_kill(self) -> None:
-        """Ends the job with all its processes."""
-        if self.engine is not None:
-            self.engine.kill()
+        """Ends the job with all its processes, once."""
+        kill, self._kill = self._kill, None
+        if kill is not None:
+            kill()
+
+    def _here(self, deployment: Deployment, context: Any) -> None:
+        """The job is this task's own child."""
+        words = self.words(context["run_id"], context["params"], deployment, started_by=started_by(context["dag_run"]))
+        run = run_key(context["run_id"])
+        before = _outcome(deployment, run, self.stage)
+        engine = engine_of(deployment)
+        self._kill = engine.kill
+        code = engine.run(f"pomona-{deployment.name}-{self.stage}-{run}", words)
+        after = _outcome(deployment, run, self.stage)
+        self._settle(code, None if after == before else after, context)
+
+    def _on_aws(self, deployment: Deployment, context: Any) -> None:
+        """The job is found by its name or submitted; whatever ends this task but a SIGKILL ends the job too."""
+        errand = self._errand(deployment, context)
+        if (left := errand.settled()) is not None:
+            self.log.info("%s was done before this try began", errand.name)
+            return self._settle(0, left, context)
+
+        def words(asked: int) -> list[str]:
+            cause = started_by(context["dag_run"])
+            return self.words(context["run_id"], context["params"], deployment, started_by=cause, job=errand.name, asked=asked)
+
+        words(0)  # Bad knobs are told before anything is asked of AWS.
+        job = self._started(errand, words)
+        self._kill = lambda: errand.end(job)
+        try:
+            self._show(errand, job)
+            if deployment.deferrable and job.live:
+                self.defer(trigger=self._trigger(errand, job), method_name="resume")
+            ended = errand.wait(job)
+        except TaskDeferred:
+            raise
+        except BaseException:
+            self.on_kill()
+            raise
+        return self._finish(errand, ended, context)
+
+    def resume(self, context: Any, event: Mapping[str, Any]) -> None:
+        """What `execute` leaves to be done once the triggerer has seen the job end."""
+        errand, job = self._errand(Deployment.from_environment(), context), RemoteJob(**event["job"])
+        self._show(errand, job)
+        if event["late"]:
+            errand.end(job)
+            raise AirflowTaskTimeout(f"{self.stage}: {job.id} has not ended within {self.execution_timeout}")
+        errand.tell(0)
+        self._finish(errand, job, context)
+
+    def _errand(self, deployment: Deployment, context: Any) -> Errand:
+        """The errand under the name that every try of this task has until somebody clears it."""
+        ti, dag_run, run = context["ti"], context["dag_run"], run_key(context["run_id"])
+        clears = ti.max_tries - (self.retries or 0)
+        # `airflow dags test` makes the run of a date anew and counts from the start again.
+        anew = ti.id if dag_run.triggering_user_name == "dag_test" else ""
+        return Errand(engine_of(deployment), run, self.stage, job_name(deployment, self.stage, run, dag_run.start_date, clears, anew))
+
+    def _started(self, errand: Errand, words: Callable[[int], list[str]]) -> RemoteJob:
+        try:
+            return errand.start(words)
+        except Exception as error:
+            refusal = not_ready(error, f"{errand.engine.deployment.engine} refuses the job")
+            if refusal is not None:
+                raise refusal from None
+            raise
+
+    def _trigger(self, errand: Errand, job: RemoteJob) -> Any:
+        from pomona_airflow.job_trigger import JobTrigger
+
+        deadline = datetime.now(UTC) + (self.execution_timeout or timedelta(hours=12))
+        return JobTrigger(job=asdict(job), run=errand.run, stage=self.stage, deadline=deadline.isoformat())
+
+    def _show(self, errand: Errand, job: RemoteJob) -> None:
+        for what, address in errand.engine.pages(job).items():
+            self.job_page = self.job_page or address
+            self.log.info("%s: %s", what, address)
+
+    def _finish(self, errand: Errand, job: RemoteJob, context: Any) -> None:
+        self._kill = None
+        self._settle(0 if job.state == "succeeded" else 1, errand.closed(job), context)
 
     def _settle(self, code: int, outcome: Mapping[str, Any] | None, context: Any) -> None:
         """Turns exit code and outcome into the task's state."""

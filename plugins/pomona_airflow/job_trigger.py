@@ -1,0 +1,48 @@
+"""Waits in the triggerer for a job on AWS, and ends it when its task is killed, cleared or out of time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+from pomona_airflow.deployment import Deployment
+from pomona_airflow.remote import Errand, RemoteJob
+
+
+class JobTrigger(BaseTrigger):
+    """Fires when the job has ended, or at the deadline; `job` is a `RemoteJob` as a dictionary."""
+
+    def __init__(self, *, job: dict[str, Any], run: str, stage: str, deadline: str) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.job, self.run_key, self.stage, self.deadline = job, run, stage, deadline
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        return f"{__name__}.{type(self).__name__}", {"job": self.job, "run": self.run_key, "stage": self.stage, "deadline": self.deadline}
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """One event: the job as it ended, and whether the deadline came first.
+
+        Airflow's own timeout of a deferred task would tell nobody to end the job, so the deadline is kept here.
+        """
+        errand, job = await asyncio.to_thread(self._errand), RemoteJob(**self.job)
+        late = False
+        while job.live and not late:
+            await asyncio.sleep(errand.engine.deployment.emr.poll_s)
+            job = await asyncio.to_thread(errand.looked, job)
+            late = job.live and datetime.now(UTC) > datetime.fromisoformat(self.deadline)
+        yield TriggerEvent({"job": asdict(job), "late": late})  # type: ignore[no-untyped-call]
+
+    async def on_kill(self) -> None:
+        """Called when somebody marks or clears the waiting task; not when the triggerer itself stops."""
+        errand = await asyncio.to_thread(self._errand)
+        await asyncio.to_thread(errand.end, RemoteJob(**self.job))
+
+    def _errand(self) -> Errand:
+        from pomona_airflow.engines import engine_of
+
+        return Errand(engine_of(Deployment.from_environment()), self.run_key, self.stage, str(self.job["name"]))
