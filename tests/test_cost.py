@@ -78,6 +78,15 @@ def test_a_gap_is_priced_at_the_instances_of_the_stage_before_it() -> None:
     assert found.between == pytest.approx(5 * 0.24 * 60 / 3600)
 
 
+def test_a_stage_cleared_days_later_on_another_cluster_leaves_no_gap_between() -> None:
+    later = {"cluster": "j-2", "cluster_created": "2026-11-23T09:00:00+00:00", "started": "2026-11-23T09:05:00+00:00"}
+    train = {**emr("10:05:00", "10:15:00", 600), **later, "ended": "2026-11-23T09:15:00+00:00"}
+    found = cost({"ingest": emr("10:05:00", "10:15:00", 600), "train": train})
+    assert found is not None
+    assert found.starting == pytest.approx(2 * 0.72 * 300 / 3600)
+    assert found.between == 0
+
+
 def test_serverless_is_priced_by_processors_memory_and_storage() -> None:
     found = cost({"ingest": serverless("10:00:00", 900)})
     assert found is not None
@@ -98,8 +107,9 @@ def test_an_instance_without_a_price_is_named_and_left_out_not_guessed() -> None
     ]
 
 
-def test_an_untold_amount_is_said_and_left_out() -> None:
-    found = cost({"ingest": serverless("10:00:00", 900, vcpu_hours=None), "train": serverless("10:20:00", 900)})
+@pytest.mark.parametrize("told", [None, 0.0])
+def test_an_untold_amount_is_said_and_left_out(told: float | None) -> None:
+    found = cost({"ingest": serverless("10:00:00", 900, vcpu_hours=told), "train": serverless("10:20:00", 900)})
     assert found is not None
     assert found.stages["ingest"] is None
     assert "AWS did not tell what ingest used: it is left out of the sum." in found.notes

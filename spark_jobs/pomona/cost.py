@@ -7,7 +7,7 @@ Serverless the hours of processors, memory and storage that AWS billed. Volumes,
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -37,7 +37,7 @@ class Cost:
     @property
     def usd(self) -> float:
         """The sum of what is known."""
-        return sum(part for part in (*self.stages.values(), self.starting, self.between) if part is not None)
+        return _sum((*self.stages.values(), self.starting, self.between))
 
     @property
     def complete(self) -> bool:
@@ -65,12 +65,12 @@ def cost(usages: Mapping[str, Usage]) -> Cost | None:
     ordered = sorted(usages.items(), key=lambda item: _time(item[1]["started"]))
     stages = {stage: stage_usd(usage) for stage, usage in ordered}
     on_cluster = [usage for _, usage in ordered if usage["engine"] == "emr"]
-    own = bool(on_cluster) and all(usage.get("cluster_created") for usage in on_cluster)
+    own = [usage for usage in on_cluster if usage.get("cluster_created")]
     return Cost(
         stages=stages,
-        starting=_starting(on_cluster) if own else None,
-        between=_between(on_cluster) if own else None,
-        notes=_notes(ordered, given=bool(on_cluster) and not own),
+        starting=_sum(_starting(usages) for usages in _by_cluster(own)) if own else None,
+        between=_sum(gap for usages in _by_cluster(own) for gap in _gaps(usages)) if own else None,
+        notes=_notes(ordered, given=len(own) < len(on_cluster)),
     )
 
 
@@ -79,10 +79,7 @@ def stage_usd(usage: Usage) -> float | None:
     if usage["engine"] == "emr":
         rate = hourly(usage["instances"])
         return None if rate is None else rate * float(usage["seconds"]) / 3600
-    amounts = {name: usage.get(name) for name in _BILLED}
-    if None in amounts.values():
-        return None
-    return sum(float(amounts[name] or 0) * price for name, price in _BILLED.items())
+    return sum(float(usage[name]) * price for name, price in _BILLED.items()) if _told(usage) else None
 
 
 def hourly(instances: Sequence[Mapping[str, Any]]) -> float | None:
@@ -101,11 +98,26 @@ def continued(usages: Mapping[str, Usage], *, seconds: float, ended: str) -> Usa
     told = {**last, "job": None, "started": started, "ended": ended, "seconds": seconds, "estimated": True}
     if last["engine"] == "emr":
         return told
-    known = [usage for usage in usages.values() if all(usage.get(name) is not None for name in _BILLED)]
+    known = [usage for usage in usages.values() if _told(usage)]
     worked_s = sum(usage["seconds"] for usage in known)
     if not worked_s:
         return {**told, **dict.fromkeys(_BILLED)}
     return {**told, **{name: sum(usage[name] for usage in known) / worked_s * seconds for name in _BILLED}}
+
+
+def _told(usage: Usage) -> bool:
+    """Whether AWS told what the job run used: there is none that used no processor, but AWS tells it some time after the end."""
+    return all(usage.get(name) is not None for name in _BILLED) and usage["vcpu_hours"] > 0
+
+
+def _by_cluster(usages: Sequence[Usage]) -> list[list[Usage]]:
+    """The stages of each cluster: a stage that is cleared days later has another one."""
+    ids = dict.fromkeys(usage["cluster"] for usage in usages)
+    return [[usage for usage in usages if usage["cluster"] == cluster] for cluster in ids]
+
+
+def _sum(parts: Iterable[float | None]) -> float:
+    return sum(part for part in parts if part is not None)
 
 
 def _starting(usages: Sequence[Usage]) -> float | None:
@@ -114,12 +126,11 @@ def _starting(usages: Sequence[Usage]) -> float | None:
     return _priced(first, (_time(first["started"]) - _time(first["cluster_created"])).total_seconds())
 
 
-def _between(usages: Sequence[Usage]) -> float | None:
+def _gaps(usages: Sequence[Usage]) -> list[float | None]:
     """The cluster while no stage ran: each gap at the instances that the stage before it had."""
-    gaps = [
+    return [
         _priced(before, (_time(after["started"]) - _time(before["ended"])).total_seconds()) for before, after in itertools.pairwise(usages)
     ]
-    return sum(gap for gap in gaps if gap is not None)
 
 
 def _priced(usage: Usage, seconds: float) -> float | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pomona.command import Place
+from pomona.cost import Cost
 from pomona.lake import now
 
 FORMAT = 1
@@ -38,9 +39,10 @@ class Facts:
     version: int | None = None
     alias_moved: bool = False
     register_seconds: float = 0.0
+    cost: Cost | None = None
 
-    def registered(self, *, version: int, alias_moved: bool, seconds: float) -> Facts:
-        return replace(self, version=version, alias_moved=alias_moved, register_seconds=seconds)
+    def registered(self, *, version: int, alias_moved: bool, seconds: float, cost: Cost | None = None) -> Facts:
+        return replace(self, version=version, alias_moved=alias_moved, register_seconds=seconds, cost=cost)
 
     @property
     def knobs(self) -> Mapping[str, Any]:
@@ -108,6 +110,7 @@ def summary(facts: Facts) -> dict[str, Any]:
         "counts": facts.counts,
         "scores": scores,
         "seconds": {**seconds, "total": round(sum(seconds.values()), 3)},
+        "cost": facts.cost.document if facts.cost else None,
         "hashes": facts.hashes,
         "model": {"name": facts.place.name, "version": facts.version, "champion": facts.alias_moved},
         "verdict": {name: facts.verdict[name] for name in ("decision", "reason", "champion")},

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import pomona
+from pomona.cost import Cost
 from pomona.judgement import scores
 from pomona.knobs import resolve
 from pomona.report import formats
@@ -136,6 +137,24 @@ def test_timings_are_one_row_an_operation_and_a_total() -> None:
     assert "total01:02:063,726.00" in text
 
 
+def test_the_cost_stands_beside_the_timing_with_what_it_leaves_out() -> None:
+    cost = Cost({"describe": 1.2, "register": None}, 0.06, 0.0225, [f"No price is known for {NASTY}."])
+    timings = [Timing("describe", 3725.4, 100, 1.2), Timing("register", 0.6, None, None)]
+    html = render(report(cost=cost, timings=timings))
+    text = " ".join(Page(html).text.split())
+    assert "describe01:02:053,725.401000.03$1.20" in text
+    assert "register00:00:010.60––– the cluster while it started$0.0600 the cluster between stages$0.0225" in text
+    assert "total01:02:063,726.00$1.28 and more" in text
+    assert "about $1.28 on AWS" in text
+    assert "No price is known for <script>" in text
+    assert NASTY not in html
+
+
+def test_a_run_on_this_machine_shows_no_cost() -> None:
+    text = Page(render(report())).text
+    assert "cost" not in text.lower()
+
+
 def test_a_long_list_is_cut_and_says_how_many_more() -> None:
     page = Page(render(report()))
     assert page.text.count("cut off") == 100
@@ -213,6 +232,15 @@ def test_the_page_renders_from_a_zip(tmp_path: Path) -> None:
 def test_numbers_are_printed_for_people() -> None:
     assert [formats.clock(seconds) for seconds in (0, 59.6, 3725, 360_000)] == ["00:00:00", "00:01:00", "01:02:05", "100:00:00"]
     assert [formats.rate(*given) for given in ((1000, 2.0), (3, 2.0), (1, 40.0), (None, 1.0), (5, 0.0))] == ["500", "1.5", "0.03", "–", "–"]
+    assert [formats.dollars(usd) for usd in (None, 0, 0.00123, 0.5, 1, 1234.567)] == [
+        "–",
+        "$0.0000",
+        "$0.0012",
+        "$0.5000",
+        "$1.00",
+        "$1,234.57",
+    ]
+    assert [formats.dollars(usd, 0.1) for usd in (0.0123, 0.438, 12.0)] == ["$0.0123", "$0.44", "$12.00"]
     assert formats.visible("a\x00b\u202ec\udcffd 🍏é") == "a\\x00b\\u202ec\\udcffd 🍏é"
     assert [formats.short(value) for value in (True, 0.1, 3, "", "sift")] == ["true", "0.1", "3", "(empty)", "sift"]
 

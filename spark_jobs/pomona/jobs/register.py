@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from pomona import promotions, tracking
 from pomona.bundle import N_PROBES
+from pomona.cost import Cost, continued, cost
 from pomona.lake import Lake, now
 from pomona.outcome import BadInput, Result
 from pomona.report.assembly import assembled
@@ -59,7 +60,7 @@ def run(work: Work) -> Result:
     )
     _stop_if_other(work, registered, facts)
     move = _moved(work, facts.verdict, registered.version)
-    facts = facts.registered(version=registered.version, alias_moved=move.moved, seconds=work.seconds)
+    facts = facts.registered(version=registered.version, alias_moved=move.moved, seconds=work.seconds, cost=cost_so_far(work))
     document = summary(facts)
     folder = work.lake.run_folder(work.run)
     page = render(assembled(facts, chain, roster=roster, predictions=work.table("predictions"), read=work.pictures))
@@ -90,6 +91,14 @@ def gathered(work: Work) -> Facts:
         metrics=work.document("metrics"),
         verdict=work.document("verdict"),
     )
+
+
+def cost_so_far(work: Work) -> Cost | None:
+    """What the run cost until now, this stage estimated; None where the engine leaves no word of what was used."""
+    told = {stage: work.lake.document(f"{work.lake.run_folder(work.run)}/usage/{stage}.json") for stage in STAGES if stage != "register"}
+    usages = {stage: usage for stage, usage in told.items() if usage is not None}
+    ours = continued(usages, seconds=work.seconds, ended=now())
+    return cost({**usages, "register": ours} if ours else usages)
 
 
 def fitted(work: Work, knobs: Mapping[str, Any]) -> Chain:

@@ -60,9 +60,7 @@ def assembled(facts: Facts, chain: Chain, *, roster: pa.Table, predictions: pa.T
         images_per_label=facts.notes["images_per_label"],
         scores=score_rows(facts.metrics),
         official=facts.metrics["official"] if n_test else None,
-        timings=[
-            Timing(stage, seconds, facts.records(stage) if stage in facts.manifests else None) for stage, seconds in facts.seconds.items()
-        ],
+        timings=timings(facts),
         knobs=facts.knobs,
         hashes=facts.hashes,
         warnings=warnings(facts),
@@ -77,7 +75,17 @@ def assembled(facts: Facts, chain: Chain, *, roster: pa.Table, predictions: pa.T
         n_mistakes=int((predictions["label"].to_pandas() != predictions["prediction"].to_pandas()).sum()),
         notices=notices(facts),
         links={"features": "features.csv", "predictions": "predictions.csv", "summary": "summary.json"},
+        cost=facts.cost,
     )
+
+
+def timings(facts: Facts) -> list[Timing]:
+    """Each stage's seconds, records and cost, as far as they are known."""
+    usd = facts.cost.stages if facts.cost else {}
+    return [
+        Timing(stage, seconds, facts.records(stage) if stage in facts.manifests else None, usd.get(stage))
+        for stage, seconds in facts.seconds.items()
+    ]
 
 
 def mistaken(predictions: pa.Table) -> pd.DataFrame:

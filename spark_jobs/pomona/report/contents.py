@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from pomona.cost import Cost
+
 Bounds = tuple[float | None, float | None]
 
 
@@ -40,11 +42,12 @@ class Score(NamedTuple):
 
 
 class Timing(NamedTuple):
-    """One operation; `records` is None where nothing is counted."""
+    """One operation; `records` is None where nothing is counted, `usd` where no cost is known."""
 
     operation: str
     seconds: float
     records: int | None = None
+    usd: float | None = None
 
 
 class Listing(NamedTuple):
@@ -76,6 +79,7 @@ class Report:
     hashes : name → hexadecimal
     links : what → where the figures lie, as text
     started_by : what started the run, in words
+    cost : the estimate on AWS; None on machines of one's own
     """
 
     name: str
@@ -103,6 +107,7 @@ class Report:
     notices: Mapping[str, Listing] = field(default_factory=dict)
     links: Mapping[str, str] = field(default_factory=dict)
     started_by: str = ""
+    cost: Cost | None = None
 
 
 def samples_per_label(n_labels: int) -> int:

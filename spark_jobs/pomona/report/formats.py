@@ -28,6 +28,13 @@ def count(number: int | None) -> str:
     return "–" if number is None else f"{number:,}"
 
 
+def dollars(usd: float | None, cents_from: float = 1.0) -> str:
+    """US dollars to the cent, and to a hundredth of one where the amount is smaller than the bound; a dash for None."""
+    if usd is None:
+        return "–"
+    return f"${usd:,.2f}" if usd >= cents_from else f"${usd:.4f}"
+
+
 def clock(seconds: float) -> str:
     """Seconds as hh:mm:ss, rounded to the second."""
     whole = round(seconds)

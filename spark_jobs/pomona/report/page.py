@@ -52,7 +52,7 @@ def render(report: Report) -> str:
         # Labels of every kind pass here: what is unseen or turns the text round is written out, everywhere.
         finalize=lambda value: formats.visible(value) if isinstance(value, str) and not hasattr(value, "__html__") else value,
     )
-    for filter_ in (formats.percent, formats.decimals, formats.count, formats.clock, formats.short, formats.visible):
+    for filter_ in (formats.percent, formats.decimals, formats.count, formats.clock, formats.dollars, formats.short, formats.visible):
         environment.filters[filter_.__name__] = filter_
     environment.filters["address"] = formats.data_address
     environment.globals["rate"] = formats.rate
