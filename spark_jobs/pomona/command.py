@@ -116,9 +116,9 @@ def parse(words: Sequence[str]) -> Order:
     place = Place(**{name: read[name] for name in PLACE_HELP})
     given = {name: read[name] for name in ("preset", *stage.knobs)}
     knobs = resolve(given)
-    return Order(
-        stage, place, {name: knobs[name] for name in stage.knobs}, read.get("resolved") or knobs, read.get("started_by", ""), read["job"]
-    )
+    of_stage = {name: knobs[name] for name in stage.knobs}
+    whole = read.get("resolved") or knobs
+    return Order(stage, place, of_stage, whole, started_by=read.get("started_by", ""), job=read["job"], asked=read["asked"])
 
 
 def _text(value: KnobValue) -> str:

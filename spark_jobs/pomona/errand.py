@@ -89,8 +89,9 @@ def in_touch(lake: Lake, run: str, job: str, asked: int) -> Iterator[None]:
     told, stop = Told(), threading.Event()
     LOG.addHandler(told)
     watch = threading.Thread(target=_watch, args=(lake, run, job, asked, told, stop), daemon=True)
-    watch.start()
     try:
+        # The note may be there already, and the interrupt comes before the thread's start is known here.
+        watch.start()
         yield
     finally:
         stop.set()
