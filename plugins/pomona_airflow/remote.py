@@ -19,8 +19,6 @@ from airflow.sdk.exceptions import AirflowException
 from pomona_airflow.deployment import Deployment, NotReady
 
 LOG = logging.getLogger(__name__)
-# What the service names like this is worth another look.
-_PASSING = ("Throttling", "ThrottlingException", "TooManyRequestsException", "RequestLimitExceeded", "ServiceUnavailable")
 _TAIL_LINES = 40
 
 
@@ -239,14 +237,9 @@ def job_name(deployment: Deployment, stage: str, run: str, *generation: object) 
 
 def passes(error: BaseException) -> bool:
     """Whether the service or the store was only busy or away, as far as the error tells."""
-    from botocore.exceptions import ClientError, HTTPClientError
+    from pomona import store_faults
 
-    from pomona.store_faults import StoreAway
-
-    if isinstance(error, ClientError):
-        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        return error.response.get("Error", {}).get("Code", "") in _PASSING or status >= 500
-    return isinstance(error, HTTPClientError | StoreAway | ConnectionError | TimeoutError)
+    return store_faults.passes(error) or isinstance(error, store_faults.StoreAway | ConnectionError | TimeoutError)
 
 
 def not_ready(error: Exception, what: str) -> NotReady | None:
