@@ -4,6 +4,7 @@ Keeps the classifier in step with the pictures in the landing zone: takes in wha
 trains, judges the model against the champion and registers it. One task is one stage and one Spark application.
 
 - **Nothing new**: the run ends after `ingest`, the later tasks are skipped, and the log says why.
+- **On EMR** a run has a cluster of its own, made when there is work for it and ended however the run ends.
 - **A refused model** is an outcome: the run succeeds, the version is registered, the champion stays.
 - **Knobs** left empty have the value of the preset. A task may be cleared at any time; it gives the same result.
 - Folder names are labels. Where to put pictures, and what became of each run: the page *Pomona* in the menu.
@@ -16,6 +17,7 @@ from datetime import timedelta
 from airflow.sdk import DAG, Asset, AssetOrTimeSchedule, AssetWatcher, CronTriggerTimetable
 
 from pomona.stages import STAGES, edges
+from pomona_airflow.cluster_operators import around
 from pomona_airflow.deployment import Deployment
 from pomona_airflow.form import params
 from pomona_airflow.landing_trigger import LandingTrigger
@@ -60,3 +62,5 @@ with DAG(
     tasks = {stage: StageOperator(stage=stage) for stage in STAGES}
     for earlier, later in edges():
         tasks[earlier] >> tasks[later]
+    if deployment.engine == "emr" and not deployment.emr.cluster:
+        around(tasks.values())
