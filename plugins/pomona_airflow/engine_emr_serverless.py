@@ -111,10 +111,17 @@ class Engine(RemoteEngine):
         return driver_log.tail(self.deployment, driver_log.of_job_run(job.place, job.id), n_lines)
 
     def pages(self, job: RemoteJob) -> dict[str, str]:
-        """The Spark UI's address opens without a login, once, within the hour: for the log of the task, not for a link that stays."""
+        """The console's page, and the Spark UI's own, which opens without a login for an hour."""
+        from botocore.exceptions import ClientError
+
         region = self.client.meta.region_name
         console = f"https://{region}.console.aws.amazon.com/emr/home?region={region}#/serverless-applications/{job.place}/{job.id}"
-        return {"the job run and its Spark UI": console}
+        try:
+            asked = self.client.get_dashboard_for_job_run(applicationId=job.place, jobRunId=job.id)
+        except ClientError:
+            # A run that has no driver yet has no page yet.
+            return {"the job run": console}
+        return {"the job run": console, "its Spark UI, for an hour": str(asked["url"])}
 
     def _asked(self, job: RemoteJob) -> dict[str, Any]:
         return dict(self.client.get_job_run(applicationId=job.place, jobRunId=job.id)["jobRun"])
