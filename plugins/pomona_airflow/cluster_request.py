@@ -28,7 +28,7 @@ def cluster_name(deployment: Deployment, run: str) -> str:
 
 def tags(deployment: Deployment, run_id: str) -> dict[str, str]:
     """The deployment's own tags, and over them those by which Pomona knows its clusters."""
-    own = {NAME_TAG: deployment.name, RUN_TAG: run_key(run_id)[:_LONGEST], "pomona:created-by": "airflow, task create_cluster of retrain"}
+    own = {NAME_TAG: deployment.name, RUN_TAG: run_key(run_id)[:_LONGEST], "pomona:created-by": "airflow task create_cluster"}
     if len(run_id) <= _LONGEST and _TAGGABLE.fullmatch(run_id):
         own[RUN_ID_TAG] = run_id
     return {**dict(deployment.emr.tags), **own}
