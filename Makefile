@@ -10,7 +10,7 @@ FIRST = $(firstword $(wildcard $(BIN)/python) $(PYTHON))
 # Where it is set (many containers), every process would compile Airflow and Spark's Python anew: 2 s each.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run up down check-settings serve test test-heavy test-faults test-s3 test-arrivals test-compose lint bench checked setup lock s3-jars compose-env
+.PHONY: help run up down check-settings serve test test-heavy test-faults test-s3 test-arrivals test-compose lint bench checked setup lock s3-jars package compose-env
 help:  ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## /\1\t/' | expand -t 16
 
@@ -75,6 +75,9 @@ $(VENV)/ready: requirements.lock pyproject.toml | checked
 
 s3-jars: setup  ## the jars that Spark needs for s3:// places: 13 MB, once, each checked against conf/s3-jars.txt
 	@$(BIN)/python -m pomona_airflow.s3_jars
+
+package: setup  ## what EMR is given: code and Python environment, proved in a clean root file system and put into POMONA_EMR_PACKAGES
+	@$(BIN)/python -m run.package
 
 compose-env:  ## .env with the secrets that docker compose asks for; drawn once, never overwritten
 	@$(PYTHON) docker/compose_env.py

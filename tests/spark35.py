@@ -3,9 +3,9 @@
     SPARK_HOME = home()                     # its bin/spark-submit, its jars, S3A among them
     PYTHONPATH = os.pathsep.join(map(str, libraries(home())))
 
-PySpark 3.5 brings Hadoop 3.3.4, whose S3A wants another AWS SDK than the jars of `make s3-jars`, and EMR 7 has Hadoop 3.4 anyway. Here the Hadoop
-of the installed PySpark 4 (3.5) takes its place with those jars; Spark reaches Hadoop through two client jars alone. It is made once, in
-`.pomona/spark35/`, in a minute or two.
+PySpark 3.5 brings Hadoop 3.3.4, whose S3A wants another AWS SDK than the jars of `make s3-jars`, and EMR 7 has Hadoop 3.4 anyway.
+Here the Hadoop of the installed PySpark 4 (3.5) takes its place with those jars; Spark reaches Hadoop through two client jars alone.
+It is made once, in `.pomona/spark35/`, in a minute or two.
 """
 
 from __future__ import annotations

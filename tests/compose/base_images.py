@@ -12,6 +12,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from pomona_airflow.deployment import NotReady
+from run.clean_root import bootstrap, why_none
 from tests import s3_server
 from tests.compose.docker_engine import NoDocker, docker
 
@@ -61,14 +63,13 @@ def _pulled(name: str) -> bool:
 
 
 def _debian(scratch: Path) -> None:
-    if os.geteuid() or not shutil.which("debootstrap"):
-        raise NoDocker(f"{DEBIAN} is not here, no registry has it, and only root with debootstrap could make it")
+    if why_none():
+        raise NoDocker(f"{DEBIAN} is not here, no registry has it, and it cannot be made: {why_none()}")
     root = scratch / "debian"
-    done = subprocess.run(
-        ["debootstrap", "--variant=minbase", "bookworm", str(root), *_mirror()], capture_output=True, text=True, timeout=900, check=False
-    )
-    if done.returncode:
-        raise NoDocker(f"debootstrap could not make {DEBIAN}: {(done.stdout.strip() or 'no output').splitlines()[-1]}")
+    try:
+        bootstrap(root)
+    except NotReady as error:
+        raise NoDocker(str(error)) from None
     for folder in _SLIM:
         shutil.rmtree(root / folder, ignore_errors=True)
     (root / "etc/dpkg/dpkg.cfg.d/slim").write_text("".join(f"path-exclude /{folder}/*\n" for folder in _SLIM))
@@ -81,13 +82,6 @@ def _debian(scratch: Path) -> None:
         words = [word for change in (*changes, 'CMD ["bash"]') for word in ("-c", change)]
         docker("import", *words, "-", DEBIAN, stdin=tar.stdout)
     shutil.rmtree(root)
-
-
-def _mirror() -> list[str]:
-    """The address of this machine's Debian 12, from apt itself; empty where apt has none."""
-    command = ["apt-get", "indextargets", "--format", "$(CODENAME) $(REPO_URI)", "Created-By: Packages"]
-    said = subprocess.run(command, capture_output=True, text=True, check=False).stdout
-    return [line.split()[1] for line in said.splitlines() if line.startswith("bookworm ")][:1]
 
 
 def _copy_machine(root: Path) -> None:
