@@ -27,6 +27,8 @@ FORMAT = 1
 N_PROBES = 32
 # What answering needs: an environment made of these five serves the model.
 REQUIREMENTS = ("mlflow", "numpy", "opencv-python-headless", "pandas", "pillow")
+# A cluster has of MLflow only the part without server, which bears the same version and is a part of the whole everywhere.
+_INSTALLED_AS = {"mlflow": "mlflow-skinny"}
 # MLflow runs this file when it loads the model; it lives in no package, because it acts when it is imported.
 ENTRY = """from mlflow.models import set_model
 from pomona.model import ImageClassifier
@@ -73,7 +75,7 @@ def write(folder: Path, *, chain: Chain, probes: Sequence[bytes], trained_on: pa
 
 def requirements() -> list[str]:
     """The few packages that serving needs, pinned to what is installed here."""
-    return [f"{name}=={metadata.version(name)}" for name in REQUIREMENTS]
+    return [f"{name}=={metadata.version(_INSTALLED_AS.get(name, name))}" for name in REQUIREMENTS]
 
 
 def write_probes(file: Path, *, chain: Chain, images: Sequence[bytes]) -> None:
