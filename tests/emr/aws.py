@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import random
 import re
 import threading
@@ -21,6 +22,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import psutil
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import BaseWSGIServer, make_server
 
@@ -35,7 +37,8 @@ _SERVERLESS = {("POST", False): "StartJobRun", ("GET", False): "ListJobRuns", ("
 class Account:
     """One account's clusters and job runs, over HTTP. `lock` guards what requests and the runner both change.
 
-    `calls` and `refused` count requests by operation; `asked` has every one with its parameters.
+    `calls` and `refused` count requests by operation; `asked` has every one with its parameters. What stands in `meanwhile` under an
+    operation is called, once, with the process that asks, when the answer stands and is not sent yet.
     """
 
     def __init__(self) -> None:
@@ -45,6 +48,7 @@ class Account:
         self.calls: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()
         self.asked: list[tuple[str, dict[str, Any]]] = []
+        self.meanwhile: dict[str, Callable[[psutil.Process], None]] = {}
         # Not random from run to run: the same requests meet the same answers.
         self._chance = random.Random(1)
         self._moto_app = DomainDispatcherApplication(create_backend_app)
@@ -92,6 +96,9 @@ class Account:
                 status, answer = self._answer(operation, asked, environ)
             except Refusal as refusal:
                 status, answer = refusal.status, {"__type": refusal.code, "message": refusal.text}
+            meanwhile = self.meanwhile.pop(operation, None) if status == 200 else None
+        if meanwhile is not None:
+            meanwhile(_asking(int(environ["REMOTE_PORT"])))
         headers = [("Content-Type", "application/x-amz-json-1.1"), ("x-amzn-RequestId", str(uuid.uuid4()))]
         if "__type" in answer:
             headers.append(("x-amzn-ErrorType", answer["__type"]))
@@ -113,6 +120,12 @@ class Account:
         if after is not None and status == 200:
             after(asked, answer)
         return status, answer
+
+
+def _asking(port: int) -> psutil.Process:
+    """The process of this machine that has this port of 127.0.0.1."""
+    connections = psutil.net_connections("tcp4")
+    return psutil.Process(next(one.pid for one in connections if one.pid and one.laddr.port == port and one.pid != os.getpid()))
 
 
 class _Silent(MotoRequestHandler):
