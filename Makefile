@@ -10,7 +10,7 @@ FIRST = $(firstword $(wildcard $(BIN)/python) $(PYTHON))
 # Where it is set (many containers), every process would compile Airflow and Spark's Python anew: 2 s each.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run up down check-settings serve test test-heavy test-faults test-s3 test-arrivals test-compose lint bench checked setup lock s3-jars package compose-env
+.PHONY: help run up down check-settings serve test test-heavy test-faults test-s3 test-arrivals test-compose test-spark35 lint bench checked setup lock s3-jars package compose-env
 help:  ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## /\1\t/' | expand -t 16
 
@@ -49,6 +49,11 @@ test-arrivals: setup  ## new images start runs of a real Airflow, whose triggere
 
 test-compose: setup  ## docker-compose.yaml brought up from nothing, a run on its cluster, a worker killed, down and up again
 	@$(HEAVY) -s tests/compose
+
+# What uses Spark, and what MLflow without its server and the packed libraries must be able to do.
+JOB_TESTS := tests/jobs tests/vision tests/test_newness.py tests/test_run_stage.py tests/test_model.py tests/test_champion.py
+test-spark35: setup s3-jars  ## the jobs' tests once more: PySpark 3.5, as on EMR, and the Python environment that `make package` packs
+	@$(BIN)/python -m tests.spark35 -m pytest -m "not heavy" -p no:cacheprovider -W ignore::DeprecationWarning $(JOB_TESTS)
 
 lint: setup  ## ruff and mypy over everything
 	@$(BIN)/ruff check .

@@ -135,7 +135,8 @@ def test_a_process_that_hangs_is_killed_at_its_limit(copy):
 def test_code_that_is_gone_is_not_replaced_by_todays(copy):
     shutil.rmtree(copy / "code")
     reason = reproduces_probes(copy)
-    assert reason is not None and "and not from" in reason
+    # Where today's package is installed it is found and refused; on a cluster, where it is in a zip alone, none is found.
+    assert reason is not None and ("and not from" in reason or "No module named 'pomona'" in reason)
 
 
 def test_probes_that_come_out_differently_are_counted(copy):
