@@ -49,7 +49,7 @@ def build(lock: Path, target: Path) -> Path:
         stop_if_too_new(tree)
         _compile(tree)
         spare = Path(scratch) / target.name
-        _pack(tree, spare)
+        pack(tree, spare)
         spare.replace(target)
     return target
 
@@ -99,7 +99,8 @@ def _compile(tree: Path) -> None:
     subprocess.run(words, env={"PYTHONHASHSEED": "0"}, stdin=subprocess.DEVNULL, capture_output=True, check=False)
 
 
-def _pack(tree: Path, target: Path) -> None:
+def pack(tree: Path, target: Path) -> None:
+    """Writes the folder's files as an archive that says nothing of when, where and by whom it was made."""
     with target.open("wb") as file, gzip.GzipFile("", "wb", 6, file, mtime=0) as zipped, tarfile.open(fileobj=zipped, mode="w") as archive:
         for path in _in_order(tree):
             archive.add(path, path.relative_to(tree).as_posix(), recursive=False, filter=_anonymous)
