@@ -14,6 +14,7 @@ _INSTANCE_TYPE = r"[a-z0-9-]+\.[a-z0-9-]+"
 class Emr:
     """Where packages and logs lie, the release, the run's own cluster (or a given one), and the Serverless application.
 
+    `connection` None: AWS's own chain of credentials, and no Airflow connection.
     `cluster` empty: each run has a cluster of its own. Of the `core_nodes` and of those that scaling adds up to `max_nodes`,
     `spot_share` per cent are spot instances, never the first core node, where drivers run.
     """
@@ -21,7 +22,7 @@ class Emr:
     packages: str
     logs: str
     release: str
-    connection: str
+    connection: str | None
     poll_s: int
     tags: tuple[tuple[str, str], ...]
     cluster: str
@@ -57,7 +58,7 @@ def read_emr(read: Read, *, lake: str) -> Emr:
         release=check.matching(
             "POMONA_EMR_RELEASE", read("POMONA_EMR_RELEASE") or "emr-7.13.0", r"emr-7\.1\d\.\d+", "emr-7.10.0 or a later 7"
         ),
-        connection=read("POMONA_EMR_CONNECTION") or "aws_default",
+        connection=read("POMONA_EMR_CONNECTION") or None,
         poll_s=check.number(read, "POMONA_EMR_POLL_S", 15, 1),
         tags=_tags(read("POMONA_EMR_TAGS")),
         cluster=check.matching(

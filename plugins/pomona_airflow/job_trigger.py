@@ -25,17 +25,18 @@ class JobTrigger(BaseTrigger):
         return f"{__name__}.{type(self).__name__}", {"job": self.job, "run": self.run_key, "stage": self.stage, "deadline": self.deadline}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """One event: the job as it ended, and whether the deadline came first.
+        """One event: the job as it ended, whether the deadline came first, and how much of the job's log stands in the trigger's.
 
         Airflow's own timeout of a deferred task would tell nobody to end the job, so the deadline is kept here.
         """
         errand, job = await asyncio.to_thread(self._errand), RemoteJob(**self.job)
-        late = False
+        late, told = False, 0
         while job.live and not late:
+            told = await asyncio.to_thread(errand.tell, told)
             await asyncio.sleep(errand.engine.deployment.emr.poll_s)
             job = await asyncio.to_thread(errand.looked, job)
             late = job.live and datetime.now(UTC) > datetime.fromisoformat(self.deadline)
-        yield TriggerEvent({"job": asdict(job), "late": late})  # type: ignore[no-untyped-call]
+        yield TriggerEvent({"job": asdict(job), "late": late, "told": told})  # type: ignore[no-untyped-call]
 
     async def on_kill(self) -> None:
         """Called when somebody marks or clears the waiting task; not when the triggerer itself stops."""

@@ -121,7 +121,7 @@ class StageOperator(BaseOperator):
         if event["late"]:
             errand.end(job)
             raise AirflowTaskTimeout(f"{self.stage}: {job.id} has not ended within {self.execution_timeout}")
-        errand.tell(0)
+        errand.tell(event["told"])
         self._finish(errand, job, context)
 
     def _errand(self, deployment: Deployment, context: Any) -> Errand:
