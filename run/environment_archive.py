@@ -9,6 +9,7 @@ The same lock gives the same bytes: files in order, with no time and no owner, c
 
 from __future__ import annotations
 
+import fcntl
 import gzip
 import re
 import shutil
@@ -20,6 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pomona_airflow.deployment import NotReady
+from pomona_airflow.packages import LOCK, environment_name
 
 PYTHON = "/usr/bin/python3.11"
 # Amazon Linux 2023's C library.
@@ -32,6 +34,26 @@ _SOURCES = (".pyi", ".pyx", ".pxd", ".pxi", ".c", ".h", ".hpp", ".cc", ".a")
 _NEEDS_GLIBC = re.compile(rb"GLIBC_(\d+)\.(\d+)")
 # The earliest time that a zip could hold, for those who compare.
 _TIME = 315532800
+
+
+def kept(state: Path) -> Path:
+    """The archive that belongs to the lock of today, in the state folder; built when it is missing, and older ones go.
+
+    Raises
+    ------
+    NotReady
+        When it cannot be built.
+    """
+    folder = state / "packages"
+    target = folder / environment_name()
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if not target.exists():
+            build(LOCK, target)
+            for older in set(folder.glob("environment-*.tar.gz")) - {target}:
+                older.unlink()
+    return target
 
 
 def build(lock: Path, target: Path) -> Path:

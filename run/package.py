@@ -14,7 +14,7 @@ from pomona.store_faults import StoreAway
 from pomona_airflow import packages
 from pomona_airflow.deployment import BadSetting, Deployment, NotReady, of_others
 from run.clean_root import prove
-from run.environment_archive import GLIBC, build
+from run.environment_archive import GLIBC, kept
 
 
 def main() -> str:
@@ -40,12 +40,9 @@ def main() -> str:
 
 
 def _built(deployment: Deployment, name: str) -> Path:
-    archive = deployment.state / "packages" / name
-    if not archive.exists():
-        started = time.monotonic()
-        build(packages.LOCK, archive)
-        for older in set(archive.parent.glob("environment-*.tar.gz")) - {archive}:
-            older.unlink()
+    started, there = time.monotonic(), (deployment.state / "packages" / name).exists()
+    archive = kept(deployment.state)
+    if not there:
         _tell(name, f"{_size(archive)} built from {packages.LOCK.name}, for glibc {GLIBC[0]}.{GLIBC[1]} or later", started)
     return archive
 

@@ -66,14 +66,15 @@ def python() -> Path:
     NoSpark35, NotReady
         When packages cannot be had.
     """
-    archive = STATE / "packages" / packages.environment_name()
-    folder = STATE / "spark35" / f"python-{_digest(archive.name, *_OF_TESTS)}"
+    folder = STATE / "spark35" / f"python-{_digest(packages.environment_name(), *_OF_TESTS)}"
     with _once(folder) as missing:
         if missing:
-            if not archive.exists():
-                environment_archive.build(packages.LOCK, archive)
             (folder / "environment").mkdir()
-            subprocess.run(["tar", "-xzf", str(archive), "-C", str(folder / "environment")], stdin=subprocess.DEVNULL, check=True)
+            subprocess.run(
+                ["tar", "-xzf", str(environment_archive.kept(STATE)), "-C", str(folder / "environment")],
+                stdin=subprocess.DEVNULL,
+                check=True,
+            )
             _install(_blocks((PROJECT / "requirements.lock").read_text(), _OF_TESTS), folder / "tests")
     return folder / "environment" / "bin" / "python"
 

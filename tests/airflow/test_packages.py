@@ -64,11 +64,10 @@ def test_what_is_proved_and_in_place_is_told_and_left(deployment, place, monkeyp
     proved = []
 
     def build(_: Path, target: Path) -> None:
-        target.parent.mkdir(parents=True)
         target.write_bytes(b"x" * 2_500_000)
 
     monkeypatch.setattr(Deployment, "from_environment", lambda: deployment)
-    monkeypatch.setattr(package, "build", build)
+    monkeypatch.setattr(environment_archive, "build", build)
     monkeypatch.setattr(package, "prove", lambda archive, code, state: proved.append(archive.name) or "cv2 and faiss at work")
     assert package.main() == ""
     first = capsys.readouterr().out.splitlines()
@@ -84,7 +83,7 @@ def test_nothing_is_put_in_place_that_was_not_proved(deployment, place, monkeypa
         raise NotReady("the proof failed, so nothing was put in place: ImportError: libGL.so.1")
 
     monkeypatch.setattr(Deployment, "from_environment", lambda: deployment)
-    monkeypatch.setattr(package, "build", lambda _, target: (target.parent.mkdir(parents=True), target.touch()))
+    monkeypatch.setattr(environment_archive, "build", lambda _, target: target.touch())
     monkeypatch.setattr(package, "prove", fails)
     assert package.main().endswith("ImportError: libGL.so.1")
     assert not place.exists()

@@ -166,10 +166,9 @@ def placed(server: Server, account: Account, folder: Path, *, stub: bool = False
 
 def environment() -> Path:
     """The packed environment, built when this lock has none yet."""
-    from run.environment_archive import build
+    from run.environment_archive import kept
 
-    path = PROJECT / ".pomona" / "package" / packages.environment_name()
-    return path if path.exists() else build(packages.LOCK, path)
+    return kept(PROJECT / ".pomona")
 
 
 @pytest.fixture(scope="session")
