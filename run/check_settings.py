@@ -6,6 +6,7 @@ Exit code 0: a run can start. 1: a line says `missing`, with the remedy.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import socket
 import subprocess
@@ -20,9 +21,11 @@ from pomona.command import Place, arguments
 from pomona.outcome import BadInput
 from pomona.store_faults import StoreAway
 from pomona_airflow import s3_jars
-from pomona_airflow.deployment import BadSetting, Deployment, NotReady, of_others
+from pomona_airflow.deployment import ON_AWS, BadSetting, Deployment, NotReady, of_others
+from pomona_airflow.engines import engine_of
 from pomona_airflow.java import java_home
 from pomona_airflow.s3a import on_s3
+from run import checks_on_aws
 from run.airflow_home import AirflowHome
 
 if TYPE_CHECKING:
@@ -31,6 +34,8 @@ if TYPE_CHECKING:
 _DIAL_S = 5.0
 # A cluster without a free core lets an application wait for ever.
 _PROBE_S = 300.0
+# An application that has stopped starts first.
+_PROBE_ON_AWS_S = 900.0
 Check = Callable[[Deployment], str]
 
 
@@ -39,16 +44,29 @@ def main() -> int:
     # Nobody waits here for what stays away: MLflow's client would try seven times.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     os.environ |= of_others()
+    # The hooks' talk about connections that are not there belongs to no list.
+    os.environ.setdefault("AIRFLOW__LOGGING__LOGGING_LEVEL", "ERROR")
     try:
         deployment = Deployment.from_environment()
     except BadSetting as error:
         return _missing("settings", str(error))
     _use_airflow(deployment)
     print(_line("ok", "settings", f"name {deployment.name}, engine {deployment.engine}"), flush=True)
-    fit = [_passes(name, check, deployment) for name, check in CHECKS.items()]
+    fit = [_passes(name, check, deployment) for name, check in checks(deployment).items()]
     if not all(fit):
         return _missing("probe", "not submitted: mend the lines above first")
+    if deployment.engine == "emr" and not deployment.emr.cluster:
+        print(_line("ok", "probe", "not submitted: a cluster for it alone would cost minutes and money, the first run will tell"))
+        return 0
     return 0 if _passes("probe", probe, deployment) else 1
+
+
+def checks(deployment: Deployment) -> dict[str, Check]:
+    """What is looked at before the probe, by its name in the list."""
+    if deployment.engine not in ON_AWS:
+        return {"landing": landing, "lake": lake, "java": java, "jars": jars, "master": master, "mlflow": mlflow}
+    on_aws = {"account": checks_on_aws.account, "packages": checks_on_aws.packages, "emr": checks_on_aws.emr}
+    return {"landing": landing, "lake": lake, **on_aws, "mlflow": mlflow}
 
 
 def landing(deployment: Deployment) -> str:
@@ -109,6 +127,8 @@ def master(deployment: Deployment) -> str:
 def mlflow(deployment: Deployment) -> str:
     """That MLflow's server answers; a database of this machine is the probe's to open."""
     uri = deployment.tracking
+    if deployment.engine in ON_AWS:
+        checks_on_aws.stop_if_jobs_cannot_use(uri)
     if not uri.startswith(("http://", "https://")):
         return f"{uri}, which the probe will open"
     try:
@@ -116,9 +136,6 @@ def mlflow(deployment: Deployment) -> str:
     except OSError as error:
         raise NotReady(f"POMONA_TRACKING={uri} does not answer ({error}): start the server there, or set another") from None
     return f"{uri} answers"
-
-
-CHECKS: dict[str, Check] = {"landing": landing, "lake": lake, "java": java, "jars": jars, "master": master, "mlflow": mlflow}
 
 
 def probe(deployment: Deployment) -> str:
@@ -131,6 +148,7 @@ def probe(deployment: Deployment) -> str:
     """
     from pomona.lake import Lake
 
+    bound_s = _PROBE_ON_AWS_S if deployment.engine in ON_AWS else _PROBE_S
     place, run = Lake(deployment.lake, deployment.name, deployment.s3), f"probe-{time.time_ns()}"
     log = deployment.state / "probe.log"
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -138,12 +156,12 @@ def probe(deployment: Deployment) -> str:
     try:
         with log.open("wb") as out:
             command = [sys.executable, "-m", "run.check_settings", "--submit", run]
-            code = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, timeout=_PROBE_S, check=False).returncode
+            code = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, timeout=bound_s, check=False).returncode
         outcome = place.outcome(run, "probe")
     except subprocess.TimeoutExpired:
-        raise NotReady(
-            f"it has not ended within {_PROBE_S:.0f} s: has the cluster a free core and {_memory(deployment)}? ({log})"
-        ) from None
+        if deployment.engine in ON_AWS:
+            _cancel(deployment, run)
+        raise NotReady(f"it has not ended within {bound_s:.0f} s: has the cluster a free core and {_memory(deployment)}? ({log})") from None
     finally:
         place.remove(place.run_folder(run))
         if new:
@@ -154,14 +172,28 @@ def probe(deployment: Deployment) -> str:
     return f"{outcome['line']} ({time.monotonic() - started:.0f} s)"
 
 
+def _cancel(deployment: Deployment, run: str) -> None:
+    """Ends the probe's job, which outlives the process that submitted it."""
+    engine = engine_of(deployment)
+    for job in engine.jobs(engine.place(""), _job(deployment, run)):
+        if job.live:
+            engine.cancel(job)
+
+
+def _job(deployment: Deployment, run: str) -> str:
+    """A name of its own for each probe: EMR Serverless takes a second job run of a name for the first."""
+    return f"pomona-{deployment.name}-{run}"
+
+
 def submit(run: str) -> int:
     """The exit code of the probe job, through the deployment's engine as a stage goes through it."""
-    import importlib
-
     deployment = Deployment.from_environment()
+    if deployment.engine in ON_AWS:
+        # What the job is called and how it ended is told by the log: nobody else writes into this process's output.
+        logging.basicConfig(level=logging.INFO, format="%(message)s")
+        logging.getLogger("botocore").setLevel(logging.WARNING)
     place = Place(run, deployment.name, deployment.lake, deployment.landing, deployment.tracking, deployment.s3.text)
-    engine = importlib.import_module(f"pomona_airflow.engine_{deployment.engine}").Engine(deployment)
-    return int(engine.run(f"pomona-{deployment.name}-probe", arguments("probe", place, {})))
+    return int(engine_of(deployment).run(_job(deployment, run), arguments("probe", place, {})))
 
 
 def _use_airflow(deployment: Deployment) -> None:
