@@ -161,13 +161,13 @@ class CreateCluster(BaseOperator):
 
     def _await(self, clusters: Clusters, cluster: Cluster) -> None:
         """Waits until the cluster is ready, within the task's own timeout."""
-        while not cluster.ready:
-            if self._killed or not cluster.live:
+        while not (cluster.ready or self._killed):
+            if not cluster.live:
                 raise AirflowException(f"{cluster.id} did not start: {cluster.reason or cluster.state}")
             time.sleep(clusters.deployment.emr.poll_s)
             cluster = clusters.look(cluster.id)
         if self._killed:
-            raise AirflowException(f"killed when {cluster.id} was ready")
+            raise AirflowException(f"killed while it waited for {cluster.id}")
         self.log.info("%s is ready", cluster.id)
 
     def _defer(self, deployment: Deployment, cluster: Cluster, began: datetime) -> None:
@@ -273,9 +273,10 @@ def _reap(task: BaseOperator, clusters: Clusters, context: Any) -> None:
 
     def state_of(run_id: str) -> str | None:
         try:
-            return str(context["ti"].get_dagrun_state(dag_id=context["dag"].dag_id, run_id=run_id))
+            state = context["ti"].get_dagrun_state(dag_id=context["dag"].dag_id, run_id=run_id)
         except Exception:  # noqa: BLE001 (a run that Airflow does not know is told by an error of its API)
             return None
+        return str(getattr(state, "value", state))
 
     try:
         for cluster, why in clusters.left(state_of, but_run=run_key(context["run_id"])):
