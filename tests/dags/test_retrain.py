@@ -29,14 +29,38 @@ PLACES = Deployment.from_environment(
 RUN_ID = "manual__2026-01-02T03:04:05.678901+00:00"
 
 
-@pytest.fixture(scope="module")
-def bag() -> DagBag:
-    return DagBag(str(FOLDER))
+ON_EMR = {
+    "POMONA_ENGINE": "emr",
+    "POMONA_LANDING": "s3://bucket/in",
+    "POMONA_LAKE": "s3://bucket/lake",
+    "POMONA_TRACKING": "http://mlflow:5000",
+}
+CLUSTER = ["create_cluster", "terminate_cluster"]
+
+
+@pytest.fixture(scope="module", params=["local", "emr"])
+def bag(request: pytest.FixtureRequest) -> DagBag:
+    """The DAGs as they are with this engine."""
+    with pytest.MonkeyPatch.context() as environment:
+        for name, value in ON_EMR.items() if request.param == "emr" else ():
+            environment.setenv(name, value)
+        return DagBag(str(FOLDER))
 
 
 @pytest.fixture(scope="module")
 def retrain(bag: DagBag) -> DAG:
     return bag.dags["retrain"]
+
+
+def stages(dag: DAG) -> list[StageOperator]:
+    return [task for task in dag.topological_sort() if isinstance(task, StageOperator)]
+
+
+def on_emr(monkeypatch: pytest.MonkeyPatch, **settings: str) -> DAG:
+    """The DAG as the file makes it on EMR with these settings."""
+    for name, value in {**ON_EMR, **settings}.items():
+        monkeypatch.setenv(name, value)
+    return DagBag(str(FOLDER)).dags["retrain"]
 
 
 def tasks(bag: DagBag) -> list[BaseOperator]:
@@ -91,7 +115,7 @@ def test_every_dag_starts_paused_runs_once_at_a_time_and_does_not_catch_up(bag: 
 
 
 def test_the_chain_has_a_task_a_stage_and_an_edge_where_data_flow(retrain: DAG) -> None:
-    assert [task.task_id for task in retrain.topological_sort()] == [
+    assert [task.task_id for task in stages(retrain)] == [
         "ingest",
         "describe",
         "learn_vocabulary",
@@ -100,7 +124,7 @@ def test_the_chain_has_a_task_a_stage_and_an_edge_where_data_flow(retrain: DAG) 
         "evaluate",
         "register",
     ]
-    for task in retrain.tasks:
+    for task in stages(retrain):
         before = task.get_flat_relative_ids(upstream=True)
         for dataset in STAGES[task.task_id].reads:
             writer = next(stage.name for stage in STAGES.values() if dataset in stage.writes)
@@ -109,9 +133,28 @@ def test_the_chain_has_a_task_a_stage_and_an_edge_where_data_flow(retrain: DAG) 
 
 
 def test_a_task_takes_as_long_as_the_contract_allows(retrain: DAG) -> None:
-    for task in retrain.tasks:
+    for task in stages(retrain):
         assert task.execution_timeout is not None
         assert task.execution_timeout.total_seconds() == 60 * STAGES[task.task_id].timeout_minutes
+
+
+def test_on_emr_the_chain_stands_between_a_clusters_setup_and_its_teardown(monkeypatch: pytest.MonkeyPatch) -> None:
+    dag = on_emr(monkeypatch)
+    create, terminate = (dag.task_dict[name] for name in CLUSTER)
+    chain = {task.task_id for task in stages(dag)}
+    assert len(chain) == len(STAGES) == len(dag.tasks) - 2
+    assert (create.is_setup, create.upstream_task_ids) == (True, set())
+    assert create.get_flat_relative_ids() == {*chain, "terminate_cluster"}
+    assert (terminate.is_teardown, terminate.downstream_task_ids) == (True, set())
+    assert terminate.upstream_task_ids == {"create_cluster", "register"}
+    # The run is what its stages are: a cluster that could not be ended makes no success a failure.
+    assert terminate.on_failure_fail_dagrun is False
+
+
+@pytest.mark.parametrize("settings", [{"POMONA_EMR_CLUSTER": "j-1"}, {"POMONA_ENGINE": "emr-serverless"}, {"POMONA_ENGINE": "spark"}])
+def test_no_cluster_is_made_where_one_is_given_or_none_is_needed(monkeypatch: pytest.MonkeyPatch, settings: dict[str, str]) -> None:
+    serverless = {"POMONA_EMR_APPLICATION": "00f1", "POMONA_EMR_JOB_ROLE": "arn:aws:iam::1:role/pomona"}
+    assert not set(CLUSTER) & set(on_emr(monkeypatch, **serverless, **settings).task_dict)
 
 
 def test_no_task_hands_another_one_anything_through_xcom(retrain: DAG) -> None:
@@ -121,7 +164,7 @@ def test_no_task_hands_another_one_anything_through_xcom(retrain: DAG) -> None:
 def commands(retrain: DAG) -> dict[str, list[str]]:
     """Every task's argument list, for a run with two knobs set."""
     given = {**dict.fromkeys(KNOBS), "preset": "classic", "n_words": 200, "labels": "Apple Red 1,Cherry"}
-    return {task.task_id: task.words(RUN_ID, given, PLACES) for task in retrain.tasks if isinstance(task, StageOperator)}
+    return {task.task_id: task.words(RUN_ID, given, PLACES) for task in stages(retrain)}
 
 
 def test_every_command_is_the_golden_one(retrain: DAG) -> None:

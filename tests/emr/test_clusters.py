@@ -26,7 +26,6 @@ from pomona.storage import storage
 from pomona_airflow.cluster import Cluster, Clusters
 from pomona_airflow.cluster_operators import CreateCluster, TerminateCluster
 from pomona_airflow.deployment import Deployment
-from tests.conftest import PROJECT
 from tests.emr.aws import Account
 from tests.emr.conftest import wait_until
 from tests.emr.refusal import Refusal
