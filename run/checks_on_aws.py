@@ -26,7 +26,8 @@ def account(deployment: Deployment) -> str:
     """Whom AWS takes us for."""
     from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
 
-    with _told(f"AWS does not answer us: check credentials and AWS_DEFAULT_REGION, or the Airflow connection {deployment.emr.connection}"):
+    named = deployment.emr.connection
+    with _told(f"AWS does not answer us: check {f'the Airflow connection {named}' if named else 'credentials and AWS_DEFAULT_REGION'}"):
         client = AwsBaseHook(aws_conn_id=deployment.emr.connection, client_type="sts").get_conn()
         told = client.get_caller_identity()
     return f"account {told['Account']}, as {told['Arn']}"

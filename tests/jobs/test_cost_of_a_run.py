@@ -4,7 +4,23 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+from pomona.jobs import register
 from pomona.report.formats import dollars
+from tests.conftest import Runs
+
+
+def test_a_cluster_that_the_run_did_not_make_costs_nothing_while_no_stage_works_on_it(tmp_path):
+    runs = Runs(tmp_path, tmp_path)
+    used = {"engine": "emr", "job": "j", "cluster": "j-1", "cluster_created": "2026-11-18T10:00:00+00:00", "seconds": 600.0}
+    times = {"started": "2026-11-20T10:00:00+00:00", "ended": "2026-11-20T10:10:00+00:00"}
+    instances = [{"type": "m5.xlarge", "market": "ON_DEMAND", "count": 3}]
+    runs.lake.put_document("runs/r/usage/ingest.json", {**used, **times, "instances": instances})
+    given = register.cost_so_far(runs.work("r", "register"))
+    assert (given.starting, given.between) == (None, None)
+    assert round(given.stages["ingest"], 2) == 0.12
+    runs.lake.put_document("runs/r/usage/cluster.json", {"cluster": "j-2", "created": "", "earlier": [{"cluster": "j-1"}]})
+    # Its own cluster stood for two days before the first stage: 48 × 0.72 dollars.
+    assert round(register.cost_so_far(runs.work("r", "register")).starting, 2) == 34.56
 
 
 def test_a_run_with_usage_shows_its_cost_and_one_without_shows_none(runs):

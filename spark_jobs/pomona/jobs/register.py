@@ -95,8 +95,16 @@ def gathered(work: Work) -> Facts:
 
 def cost_so_far(work: Work) -> Cost | None:
     """What the run cost until now, this stage estimated; None where the engine leaves no word of what was used."""
-    told = {stage: work.lake.document(f"{work.lake.run_folder(work.run)}/usage/{stage}.json") for stage in STAGES if stage != "register"}
-    usages = {stage: usage for stage, usage in told.items() if usage is not None}
+    folder = f"{work.lake.run_folder(work.run)}/usage"
+    told = {stage: work.lake.document(f"{folder}/{stage}.json") for stage in STAGES if stage != "register"}
+    made = work.lake.document(f"{folder}/cluster.json") or {}
+    # A cluster that the run did not make is not the run's to pay for while no stage works on it.
+    own = {cluster["cluster"] for cluster in (made, *made.get("earlier", ())) if cluster}
+    usages = {
+        stage: usage if usage.get("cluster") in own else {**usage, "cluster_created": None}
+        for stage, usage in told.items()
+        if usage is not None
+    }
     ours = continued(usages, seconds=work.seconds, ended=now())
     return cost({**usages, "register": ours} if ours else usages)
 
