@@ -80,7 +80,7 @@ class Clusters:
 
     def of_run(self, run: str) -> list[Cluster]:
         """Those of the run key, the oldest first."""
-        return [one for one in self.live() if one.run == run and one.name == cluster_name(self.deployment, run)]
+        return [one for one in self.live() if one.run == run]
 
     def look(self, cluster: str) -> Cluster:
         """The cluster of the id as it is now, live or not."""
@@ -100,7 +100,7 @@ class Clusters:
             try:
                 made = str(self.client.run_job_flow(**request)["JobFlowId"])
             except Exception as error:
-                if not _hiccup(error):
+                if not passes(error):
                     raise
                 self._pause(error)
                 continue
@@ -182,7 +182,7 @@ class Clusters:
             try:
                 return question()
             except Exception as error:
-                if not _hiccup(error):
+                if not passes(error):
                     raise
                 self._pause(error)
 
@@ -228,12 +228,6 @@ def main(words: Sequence[str]) -> int:
     if not found:
         print(f"no live cluster of {deployment.name}")
     return 0
-
-
-def _hiccup(error: BaseException) -> bool:
-    from botocore.exceptions import ConnectionError as NotConnected
-
-    return passes(error) or isinstance(error, NotConnected)
 
 
 def _now() -> datetime:
