@@ -10,7 +10,7 @@ FIRST = $(firstword $(wildcard $(BIN)/python) $(PYTHON))
 # Where it is set (many containers), every process would compile Airflow and Spark's Python anew: 2 s each.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run up down check-settings serve test test-heavy test-faults test-s3 test-arrivals test-compose test-spark35 lint bench checked setup lock s3-jars package compose-env
+.PHONY: help run up down check-settings serve test test-heavy test-faults test-s3 test-arrivals test-compose test-emr test-spark35 lint bench checked setup lock s3-jars package compose-env
 help:  ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## /\1\t/' | expand -t 16
 
@@ -34,7 +34,7 @@ test: setup lint  ## every check but the heavy ones, in under ten minutes
 
 # The heavier suites, each by its own name; what has no folder of its own here is test-heavy's.
 HEAVY := $(BIN)/python -m pytest -m heavy --timeout 1800
-APART := tests/faults tests/cluster tests/s3 tests/arrivals tests/compose
+APART := tests/faults tests/cluster tests/s3 tests/arrivals tests/emr tests/compose
 test-heavy: setup  ## thousands of photographs, the DAG from end to end, servers started for real
 	@$(HEAVY) $(APART:%=--ignore=%)
 
@@ -46,6 +46,9 @@ test-s3: setup s3-jars  ## lake and landing zone on a real S3 server, through a 
 
 test-arrivals: setup  ## new images start runs of a real Airflow, whose triggerer is killed meanwhile
 	@$(HEAVY) tests/arrivals
+
+test-emr: setup s3-jars  ## the whole DAG and its faults on EMR and EMR Serverless, without AWS: jobs really run, by Spark 3.5
+	@$(HEAVY) tests/emr
 
 test-compose: setup  ## docker-compose.yaml brought up from nothing, a run on its cluster, a worker killed, down and up again
 	@$(HEAVY) -s tests/compose
