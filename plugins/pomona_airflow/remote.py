@@ -97,18 +97,21 @@ class RemoteEngine(ABC):
 
 @dataclass
 class Errand:
-    """One stage of one run under one name; `words(asked)` gives the arguments of `run_stage.py`."""
+    """One stage of one run under one name, on behalf of this try of its task if any; `words(asked)` gives the job's arguments."""
 
     engine: RemoteEngine
     run: str
     stage: str
     name: str
+    attempt: int | None = None
 
     def start(self, words: Callable[[int], Sequence[str]]) -> RemoteJob:
         """The live job of the name, submitted if there is none; of several the oldest stays, whoever submitted it."""
         from pomona.errand import n_asked
 
         engine, place = self.engine, self.engine.place(self.run)
+        if self.attempt is not None:
+            self._lake.put_document(self._waiting, {"attempt": self.attempt})
         before = engine.jobs(place, self.name)
         live = [job for job in before if job.live]
         if live:
@@ -170,9 +173,17 @@ class Errand:
         return len(text)
 
     def end(self, job: RemoteJob) -> None:
-        """Ends the job: by the note that it looks for, and by the service, so that one that waits never starts."""
+        """Ends the job: by the note that it looks for, and by the service, so that one that waits never starts.
+
+        It goes on when a later try of the task waits for it: Airflow takes a worker that stood still for dead, tries again, and
+        ends the first when it moves.
+        """
         from pomona.errand import ask_to_end
 
+        waiting = self._lake.document(self._waiting) if self.attempt is not None else None
+        if waiting and waiting["attempt"] > self.attempt:
+            LOG.info("%s: %s goes on, try %d of its task waits for it", self.name, job.id, waiting["attempt"])
+            return
         ask_to_end(self._lake, self.run, self.name)
         for one in {job.id: job, **{other.id: other for other in self.engine.jobs(job.place, self.name) if other.live}}.values():
             self.engine.cancel(one)
@@ -220,6 +231,11 @@ class Errand:
             LOG.warning("%s: what it used cannot be asked (%s)", self.name, error)
             return
         self._lake.put_document(f"{self._lake.run_folder(self.run)}/usage/{self.stage}.json", usage)
+
+    @property
+    def _waiting(self) -> str:
+        """Where the latest try that waits for the job says so."""
+        return f"runs/{self.run}/waiting/{self.name}.json"
 
     @property
     def _lake(self) -> Any:

@@ -130,7 +130,8 @@ class StageOperator(BaseOperator):
         clears = ti.max_tries - (self.retries or 0)
         # `airflow dags test` makes the run of a date anew and counts from the start again.
         anew = ti.id if dag_run.triggering_user_name == "dag_test" else ""
-        return Errand(engine_of(deployment), run, self.stage, job_name(deployment, self.stage, run, dag_run.start_date, clears, anew))
+        name = job_name(deployment, self.stage, run, dag_run.start_date, clears, anew)
+        return Errand(engine_of(deployment), run, self.stage, name, ti.try_number)
 
     def _started(self, errand: Errand, words: Callable[[int], list[str]]) -> RemoteJob:
         try:

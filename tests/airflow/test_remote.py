@@ -129,6 +129,18 @@ def test_ending_leaves_a_note_and_the_next_try_is_told_of_it(service: Service, l
     assert service.sent == [["ingest", "--asked", "0"], ["ingest", "--asked", "1"]]
 
 
+def test_a_try_that_was_given_up_does_not_end_the_job_that_a_later_one_waits_for(service: Service) -> None:
+    first, second, somebody = (Errand(service, RUN, STAGE, NAME, attempt) for attempt in (1, 2, None))
+    job = first.start(words)
+    second.start(words)
+    first.end(job)
+    assert service.cancelled == []
+    second.end(job)
+    assert service.cancelled == [job.id]
+    somebody.end(job)
+    assert service.cancelled == [job.id, job.id]
+
+
 def test_success_counts_only_with_the_manifest(service: Service, lake: Lake) -> None:
     job = sent_by(service).start(words)
     service.ended("s-1", "succeeded")
