@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from pomona import prices
 from pomona.cost import continued, cost, stage_usd
 
 
@@ -52,6 +53,15 @@ def test_the_prototypes_runs_twice_the_nodes_were_a_seventh_faster_for_45_percen
     assert round(large, 4) == 0.1670
     assert round(large / small, 2) == 1.45
     assert round(576.19 / 501.00, 2) == 1.15
+
+
+def test_emrs_fee_is_a_quarter_of_ec2s_price_and_a_size_up_costs_twice() -> None:
+    for kind, hour in prices.INSTANCES.items():
+        assert hour.fee / hour.ec2 == pytest.approx(0.25, abs=0.005), kind
+        family, size = kind.split(".")
+        half = {"2xlarge": "xlarge", "4xlarge": "2xlarge"}.get(size)
+        if half:
+            assert hour.ec2 == pytest.approx(2 * prices.INSTANCES[f"{family}.{half}"].ec2), kind
 
 
 def test_a_cluster_costs_from_its_creation_to_the_last_stage() -> None:
