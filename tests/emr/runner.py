@@ -164,7 +164,9 @@ class Runner:
             one.ended = True
             self._keep_logs(one)
             code = one.process.returncode
-            self._settle(one.step, one.run, f"exit code {code}" if code else "")
+            # What ended with its cluster, the cluster's end says.
+            if one.cluster is None or one.cluster.state in LIVE:
+                self._settle(one.step, one.run, f"exit code {code}" if code else "")
 
     def _keep_logs(self, one: Application) -> None:
         """The driver's output, and what a step's spark-submit says of it, where EMR puts them."""

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 
 import psutil
 import pytest
@@ -36,21 +37,33 @@ class Scene:
     airflow: StandaloneAirflow
     dag: str = "retrain"
     run: str = ""
-    seen: int = 0
     began: list[str] = field(default_factory=list)
 
     def start(self, dag: str = "retrain") -> None:
         """A new run; the stub waits at its gate."""
-        self.dag, self.seen = dag, len(self.place.steps())
+        self.dag = dag
         self.began = [line[1] for line in self.place.runner.node.book]
         self.place.runner.node.gate.unlink(missing_ok=True)
-        path = f"/api/v2/dags/{dag}"
-        self.airflow.ask(path, "PATCH", {"is_paused": False})
-        self.run = str(self.airflow.ask(f"{path}/dagRuns", "POST", {"logical_date": None})["dag_run_id"])
+        self.run = f"run-{time.time_ns()}"
+        self.ask(f"/api/v2/dags/{dag}", "PATCH", {"is_paused": False})
+        self.ask(f"/api/v2/dags/{dag}/dagRuns", "POST", {"logical_date": None, "dag_run_id": self.run})
 
     @property
     def path(self) -> str:
         return f"/api/v2/dags/{self.dag}/dagRuns/{self.run}"
+
+    def ask(self, path: str, method: str = "GET", body: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Airflow's answer. Its SQLite is locked now and then, which is no fault of this suite: what was refused is asked again."""
+        for left in reversed(range(10)):
+            try:
+                return self.airflow.ask(path, method, body)
+            except HTTPError as error:
+                if error.code == 409 and method == "POST":
+                    return {}
+                if error.code < 500 or not left:
+                    raise
+                time.sleep(1)
+        raise AssertionError("not reached")
 
     def let_go(self, *, fault: bool = False) -> None:
         gate = self.place.runner.node.gate
@@ -59,19 +72,19 @@ class Scene:
         gate.touch()
 
     def task(self, name: str = "ingest") -> dict[str, Any]:
-        return self.airflow.ask(f"{self.path}/taskInstances/{name}")
+        return self.ask(f"{self.path}/taskInstances/{name}")
 
     def log(self, name: str = "ingest", tries: int = 2) -> str:
         """What the task's tries logged."""
-        answers = [self.airflow.ask(f"{self.path}/taskInstances/{name}/logs/{n}?full_content=true") for n in range(1, tries + 1)]
+        answers = [self.ask(f"{self.path}/taskInstances/{name}/logs/{n}?full_content=true") for n in range(1, tries + 1)]
         return "\n".join(str(answer.get("content")) for answer in answers)
 
-    def steps(self) -> list[str]:
-        """The state of each step or job run of this run, in order."""
-        return [state for _, state in self.place.steps()[self.seen :]]
+    def jobs(self) -> list[tuple[str, str]]:
+        """Name and state of each step or job run of this run, in order."""
+        return [(name, state) for name, state in self.place.steps() if f"-{run_key(self.run)}-" in name]
 
-    def names(self) -> set[str]:
-        return {name for name, _ in self.place.steps()[self.seen :]}
+    def steps(self) -> list[str]:
+        return [state for _, state in self.jobs()]
 
     def works(self) -> bool:
         """Whether a stub of this run stands at its gate."""
@@ -79,16 +92,16 @@ class Scene:
         return bool(live and [line for line in self.place.runner.node.book if line[0] == "begins" and line[1] not in self.began])
 
     def at_work(self, seconds: float = 120) -> None:
-        wait_until(self.works, seconds, f"job at work: {self.place.steps()[self.seen :]}")
+        wait_until(self.works, seconds, f"job at work: {self.jobs()}")
 
     def over(self, state: str, seconds: float = 240) -> str:
         """What is to be told of the run, once it has ended in this state, nothing lives on, and no two jobs worked at the same time."""
 
         def ended() -> str:
-            found = str(self.airflow.ask(self.path)["state"])
+            found = str(self.ask(self.path)["state"])
             return found if found in ("success", "failed") else ""
 
-        assert wait_until(ended, seconds, f"end of run {self.run}: {self.place.steps()[self.seen :]}") == state
+        assert wait_until(ended, seconds, f"end of run {self.run}: {self.jobs()}") == state
         wait_until(lambda: not self.place.runner.live, 45, "end of the last job")
         wait_until(lambda: not self.place.account.ec2.live(), 45, "end of the cluster")
         working: set[str] = set()
@@ -104,6 +117,24 @@ class Scene:
         found: list[psutil.Process] = []
         self.place.account.meanwhile[operation] = found.append
         return wait_until(lambda: found, 60, f"request {operation}")[0]
+
+    def second_try(self, operation: str, seconds: float = 120) -> None:
+        """Waits until the task's second try looks after its job."""
+        wait_until(lambda: self.task()["try_number"] == 2 and self.task()["state"] == "running", seconds, "second try")
+        self.asking(operation)
+
+    def clear_away(self) -> None:
+        """What a test that failed leaves behind must not fail the next one."""
+        self.place.account.throttled, self.place.account.ec2.start_failure = 0.0, None
+        self.place.account.meanwhile.clear()
+        self.place.runner.faults.clear()
+        self.let_go()
+        if self.run and self.ask(self.path)["state"] not in ("success", "failed"):
+            self.ask(self.path, "PATCH", {"state": "failed"})
+        for one in self.place.runner.live:
+            one.end()
+        for cluster in self.place.account.ec2.live():
+            self.place.account.ec2.fail(cluster, "USER_REQUEST", "the test is over")
 
 
 def told(fault: str, what: str) -> None:
@@ -140,9 +171,9 @@ def stage(server: Server, credentials: None, tmp_path_factory: pytest.TempPathFa
 @pytest.fixture
 def scene(stage: tuple[Place, StandaloneAirflow]) -> Iterator[Scene]:
     place, airflow = stage
-    yield Scene(place, airflow)
-    place.account.throttled, place.account.ec2.start_failure = 0.0, None
-    place.runner.node.gate.touch()
+    made = Scene(place, airflow)
+    yield made
+    made.clear_away()
 
 
 def test_without_a_fault_a_run_makes_one_job_and_ends_its_cluster(scene: Scene) -> None:
@@ -204,7 +235,7 @@ def test_a_task_killed_before_it_knows_what_it_submitted_finds_it_again(scene: S
     scene.place.account.meanwhile[operation] = psutil.Process.kill
     scene.start(dag)
     scene.at_work()
-    wait_until(lambda: scene.task()["try_number"] == 2 and scene.task()["state"] == "running", 120, "second try")
+    scene.second_try("DescribeStep" if dag == "retrain" else "GetJobRun")
     scene.let_go()
     line = scene.over("success")
     assert len(scene.steps()) == 1
@@ -216,7 +247,7 @@ def test_a_task_killed_while_it_waits_finds_its_job_again(scene: Scene) -> None:
     scene.start()
     scene.at_work()
     scene.asking("DescribeStep").kill()
-    wait_until(lambda: scene.task()["try_number"] == 2 and scene.task()["state"] == "running", 120, "second try")
+    scene.second_try("DescribeStep")
     scene.let_go()
     line = scene.over("success")
     assert scene.steps() == ["COMPLETED"]
@@ -240,9 +271,13 @@ def test_marking_a_waiting_task_as_failed_ends_its_job_and_its_cluster(scene: Sc
     scene.start(dag)
     scene.at_work()
     wait_until(lambda: scene.task()["state"] == ("deferred" if dag == "deferred" else "running"), 60, "waiting task")
-    scene.airflow.ask(f"{scene.path}/taskInstances/ingest", "PATCH", {"new_state": "failed"})
+    cancel = "CancelJobRun" if dag == "serverless" else "CancelSteps"
+    before = scene.place.account.calls[cancel]
+    scene.ask(f"{scene.path}/taskInstances/ingest", "PATCH", {"new_state": "failed"})
     line = scene.over("failed")
-    assert scene.steps() == ["CANCELLED"]
+    # The job may have seen the note before the service cancels it; and the cluster may end before the worker sees that its task did.
+    assert scene.steps() in (["CANCELLED"], ["FAILED"])
+    assert scene.place.account.calls[cancel] > before or dag == "retrain"
     told(f"marked as failed while waiting ({dag})", line)
 
 
@@ -261,11 +296,11 @@ def test_a_task_cleared_after_its_success_is_done_anew_once(scene: Scene) -> Non
     scene.let_go()
     scene.over("success")
     asked = {"dry_run": False, "dag_run_id": scene.run, "task_ids": ["ingest"], "only_failed": False, "reset_dag_runs": True}
-    scene.airflow.ask(f"/api/v2/dags/{scene.dag}/clearTaskInstances", "POST", asked)
+    scene.ask(f"/api/v2/dags/{scene.dag}/clearTaskInstances", "POST", asked)
     wait_until(lambda: len(scene.steps()) == 2, 120, "second job")
     line = scene.over("success")
     assert scene.steps() == ["COMPLETED", "COMPLETED"]
-    assert len(scene.names()) == 2, "the job after a clear has a name of its own"
+    assert len(set(scene.jobs())) == 2, "the job after a clear has a name of its own"
     told("task cleared after success", line)
 
 
@@ -278,14 +313,14 @@ def test_of_two_tries_at_once_both_wait_for_one_job(scene: Scene) -> None:
     for one in stopped:
         one.suspend()
     try:
-        wait_until(lambda: scene.task()["try_number"] == 2 and scene.task()["state"] == "running", 180, "second try")
-        scene.asking("DescribeStep")
+        scene.second_try("DescribeStep", 180)
     finally:
         for one in stopped:
             one.resume()
-    time.sleep(15)
+    wait_until(lambda: not task.is_running(), 60, "end of the first try")
     scene.let_go()
     line = scene.over("success")
+    assert scene.steps() == ["COMPLETED"]
     told("two tries at once", line)
 
 
@@ -294,7 +329,7 @@ def test_a_cluster_that_fails_to_start_fails_the_run_and_leaves_nothing(scene: S
     before = len(scene.place.account.ec2.clusters())
     scene.start()
     line = None
-    wait_until(lambda: scene.airflow.ask(scene.path)["state"] == "failed", 240, "failed run")
+    wait_until(lambda: scene.ask(scene.path)["state"] == "failed", 240, "failed run")
     assert scene.steps() == []
     states = [cluster.state for cluster in scene.place.account.ec2.clusters()[before:]]
     assert set(states) == {"TERMINATED_WITH_ERRORS"}
@@ -308,7 +343,7 @@ def test_a_scheduler_that_is_killed_leaves_one_job_that_the_next_one_waits_for(s
     scene.at_work()
     kill_scheduler(scene.airflow)
     scene.airflow.others.append(scene.airflow._started("scheduler"))
-    wait_until(lambda: scene.task()["try_number"] == 2 and scene.task()["state"] == "running", 240, "second try")
+    scene.second_try("DescribeStep", 240)
     scene.let_go()
     line = scene.over("success")
     assert scene.steps() == ["COMPLETED"]
