@@ -5,23 +5,19 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, DownstreamTasksSkipped, TaskDeferred
 
 from pomona.command import Place, run_key
 from pomona.knobs import BadKnob, resolve
-from pomona.stages import STAGES
+from pomona_airflow import cluster_records as records
 from pomona_airflow.cluster import Cluster, Clusters
 from pomona_airflow.deployment import Deployment
 from pomona_airflow.links import OutcomeLink
 from pomona_airflow.remote import not_ready
 
-if TYPE_CHECKING:
-    from pomona.lake import Lake
-
-_FIRST = next(iter(STAGES))
 _START_MINUTES = 60
 _END_MINUTES = 30
 _GRACE_MINUTES = 10
@@ -78,8 +74,8 @@ class CreateCluster(BaseOperator):
             _reap(self, clusters, context)
             cluster = clusters.create(context["run_id"], stopped=lambda: self._killed)
             if cluster is None or self._killed:
-                raise AirflowException("killed before there was a cluster")
-            _keep_lifetime(clusters, cluster.run, cluster)
+                raise AirflowException("killed while it made the cluster")
+            records.keep_lifetime(clusters, cluster.run, cluster)
             self.log.info("%s is %s", cluster.id, cluster.state.lower())
             if deployment.deferrable and not cluster.ready and cluster.live:
                 self._defer(deployment, cluster, began)
@@ -88,20 +84,23 @@ class CreateCluster(BaseOperator):
             raise
         except BaseException as error:
             self._end(deployment, context["run_id"])
-            if isinstance(error, Exception) and (refusal := not_ready(error, "EMR refuses the cluster")):
+            refusal = not_ready(error, "EMR refuses the cluster") if isinstance(error, Exception) else None
+            records.tell(deployment, run_key(context["run_id"]), "fault", f"there is no cluster: {refusal or error}", began)
+            if refusal is not None:
                 raise AirflowFailException(str(refusal)) from None
             raise
 
     def resume(self, context: Any, event: Mapping[str, Any]) -> None:
         """What `execute` leaves to be done once the triggerer has seen the cluster ready, ended or late."""
-        deployment, self._run_id = Deployment.from_environment(), context["run_id"]
+        deployment, began, self._run_id = Deployment.from_environment(), datetime.now(UTC), context["run_id"]
         clusters = Clusters.of(deployment)
         try:
             if event["late"]:
                 raise AirflowException(f"{event['cluster']} was not ready within {self.execution_timeout}: it is ended")
             self._await(clusters, clusters.look(event["cluster"]))
-        except BaseException:
+        except BaseException as error:
             self._end(deployment, context["run_id"])
+            records.tell(deployment, run_key(context["run_id"]), "fault", f"there is no cluster: {error}", began)
             raise
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Any) -> Any:
@@ -134,30 +133,20 @@ class CreateCluster(BaseOperator):
 
         run = run_key(context["run_id"])
         place = Place(run, deployment.name, deployment.lake, deployment.landing, deployment.tracking, deployment.s3.text)
-        lake = _lake(deployment)
         try:
-            outcome = lake.outcome(run, _FIRST)
-            if outcome is not None and outcome["status"] == "done":
+            if records.is_done(deployment, run):
                 # A later stage was cleared: that is a wish to do it anew, whatever the landing zone shows.
                 return
             why = foreseen(place, resolve(dict(context["params"])))
         except BadKnob as error:
             raise AirflowFailException(str(error)) from None
         except BadInput as error:
-            self._tell(lake, context, "bad_input", str(error), began)
-            raise AirflowFailException(f"{_FIRST}: {error}") from None
+            records.tell(deployment, run_key(context["run_id"]), "bad_input", str(error), began)
+            raise AirflowFailException(f"{records.FIRST}: {error}") from None
         if why:
-            self._tell(lake, context, "nothing_new", f"nothing new: {why}", began)
+            records.tell(deployment, run_key(context["run_id"]), "nothing_new", f"nothing new: {why}", began)
             self.log.info("nothing new: %s; no cluster is made, all later tasks are skipped", why)
             raise DownstreamTasksSkipped(tasks=sorted(self.get_flat_relative_ids(upstream=False)))  # type: ignore[no-untyped-call]
-
-    def _tell(self, lake: Lake, context: Any, status: str, line: str, began: datetime) -> None:
-        """Writes down what became of the first stage, which needed no job to find it out."""
-        ended, run = datetime.now(UTC), run_key(context["run_id"])
-        times = {"started": began.isoformat(timespec="seconds"), "ended": ended.isoformat(timespec="seconds")}
-        told = {"stage": _FIRST, "run": run, "status": status, "line": line, "counts": {}, "seconds": (ended - began).total_seconds()}
-        context["ti"].xcom_push(key="outcome", value=f"{_FIRST}: {line}")
-        lake.open().put_outcome(run, _FIRST, {**told, **times})
 
     def _await(self, clusters: Clusters, cluster: Cluster) -> None:
         """Waits until the cluster is ready, within the task's own timeout."""
@@ -230,42 +219,19 @@ class TerminateCluster(BaseOperator):
             while (now := clusters.look(one.id)).live:
                 time.sleep(clusters.deployment.emr.poll_s)
             self.log.info("%s is %s after %.1f hours", now.id, now.state.lower(), now.hours(datetime.now(UTC)))
-            _keep_lifetime(clusters, run, now)
+            records.keep_lifetime(clusters, run, now)
         if not ending:
             self._tell_of_one_that_ended(clusters, run)
 
     def _tell_of_one_that_ended(self, clusters: Clusters, run: str) -> None:
         """The lifetime of a cluster that nobody of ours ended: it was idle, or lost, or ended by hand."""
-        kept = _lake(clusters.deployment).document(_lifetime_path(run))
+        kept = records.lifetime(clusters.deployment, run)
         if kept is None or kept["ended"]:
             self.log.info("there is no live cluster of the run")
             return
         cluster = clusters.look(kept["cluster"])
         self.log.warning("%s had ended before: %s", cluster.id, cluster.reason or cluster.state)
-        _keep_lifetime(clusters, run, cluster)
-
-
-def _keep_lifetime(clusters: Clusters, run: str, cluster: Cluster) -> None:
-    """Writes down since when, till when and with which instances the run had its cluster; behind it those that it had earlier."""
-    lake, path = _lake(clusters.deployment), _lifetime_path(run)
-    before = lake.document(path)
-    earlier = list(before.pop("earlier", [])) if before else []
-    if before and before["cluster"] != cluster.id:
-        earlier.append(before)
-    lifetime = clusters.lifetime(cluster)
-    if not cluster.live and not lifetime["ended"]:
-        lifetime["ended"] = datetime.now(UTC).isoformat(timespec="seconds")
-    lake.put_document(path, {**lifetime, **({"earlier": earlier} if earlier else {})})
-
-
-def _lifetime_path(run: str) -> str:
-    return f"runs/{run}/usage/cluster.json"
-
-
-def _lake(deployment: Deployment) -> Lake:
-    from pomona.lake import Lake
-
-    return Lake(deployment.lake, deployment.name, deployment.s3)
+        records.keep_lifetime(clusters, run, cluster)
 
 
 def _reap(task: BaseOperator, clusters: Clusters, context: Any) -> None:
@@ -295,4 +261,7 @@ _CREATE_DOC = """**create_cluster** makes the run's own cluster on EMR and waits
 _TERMINATE_DOC = """**terminate_cluster** ends the run's own cluster, also after a failure, and writes its lifetime into the lake.
 
 It runs whenever create_cluster has succeeded. Its own failure does not change what became of the run; the cluster then ends by itself
-when it was idle, and the next run looks for it."""
+when it was idle, and the next run looks for it.
+
+To stop a run, mark the task at work as failed. A *run* that is marked so while its cluster is up ends this task too, but then
+stands as a success (airflow#57061)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -137,13 +138,14 @@ def test_a_failed_task_fails_the_run_and_the_cluster_is_gone_all_the_same(runs: 
     assert list(runs.clusters().values()) == ["TERMINATED"]
 
 
-def test_a_cluster_that_does_not_start_fails_the_run_with_emrs_reason(runs: Runs, capfd: Any) -> None:
+def test_a_cluster_that_does_not_start_fails_the_run_with_emrs_reason(runs: Runs) -> None:
     runs.account.ec2.start_failure = ("VALIDATION_ERROR", "no m5.xlarge left in subnet-1")
-    skipped = dict.fromkeys(TASKS, "upstream_failed")
-    assert states(runs.run()) == {"run": "failed", **skipped, "create_cluster": "failed"}
+    run = runs.run()
+    assert states(run) == {"run": "failed", **dict.fromkeys(TASKS, "upstream_failed"), "create_cluster": "failed"}
     assert list(runs.clusters().values()) == ["TERMINATED_WITH_ERRORS"] * 2
-    said = "".join(capfd.readouterr())
-    assert "did not start: VALIDATION_ERROR: no m5.xlarge left in subnet-1" in said
+    outcome = runs.lake.outcome(run_key(run.run_id), "ingest")
+    assert outcome["status"] == "fault"
+    assert re.fullmatch("there is no cluster: j-[A-Z0-9]+ did not start: VALIDATION_ERROR: no m5.xlarge left in subnet-1", outcome["line"])
 
 
 def test_through_a_throttled_api_there_is_one_cluster_and_it_ends(runs: Runs) -> None:
@@ -175,6 +177,10 @@ def test_a_cleared_stage_gets_a_cluster_though_the_landing_zone_shows_nothing_ne
     lifetime = runs.lake.document("runs/r/usage/cluster.json")
     assert (lifetime["cluster"], [one["cluster"] for one in lifetime["earlier"]]) == (second, [first])
     assert lifetime["earlier"][0]["ended"]
+    runs.account.ec2.start_failure = ("VALIDATION_ERROR", "no subnet")
+    with pytest.raises(AirflowException):
+        CreateCluster().execute(context("r"))
+    assert runs.lake.outcome("r", "ingest")["status"] == "done"
 
 
 def test_a_cluster_that_ended_by_itself_is_told_of_and_there_is_nothing_to_end(runs: Runs) -> None:
@@ -240,7 +246,7 @@ def test_a_killed_task_takes_back_what_it_began(runs: Runs) -> None:
     wait_until(lambda: runs.account.ec2.live(), 60, "cluster")
     task.on_kill()
     thread.join(60)
-    assert ended[0].startswith("killed while it waited for j-")
+    assert ended[0].startswith("killed while it ")
     assert list(runs.clusters().values()) == ["TERMINATED"]
 
 
@@ -310,8 +316,10 @@ def test_the_triggerer_may_wait_for_the_cluster(runs: Runs, monkeypatch: pytest.
 def test_a_cluster_that_does_not_start_while_the_triggerer_waits_fails_the_run(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("POMONA_DEFERRABLE", "true")
     runs.account.ec2.start_failure = ("BOOTSTRAP_FAILURE", "no disk")
-    assert states(runs.run())["create_cluster"] == "failed"
+    run = runs.run()
+    assert states(run)["create_cluster"] == "failed"
     assert set(runs.clusters().values()) == {"TERMINATED_WITH_ERRORS"}
+    assert "BOOTSTRAP_FAILURE: no disk" in runs.lake.outcome(run_key(run.run_id), "ingest")["line"]
 
 
 def test_a_deferred_creation_that_is_late_or_that_no_triggerer_waits_for_is_taken_back(runs: Runs) -> None:
