@@ -267,7 +267,7 @@ def test_the_settings_that_the_stack_tells_are_a_deployment(stack: dict[str, str
     lines = dict(line.split("=", 1) for line in stack["Settings"].strip().splitlines())
     deployment = Deployment.from_environment({**lines, "POMONA_ENGINE": "emr-serverless", "POMONA_TRACKING": "http://mlflow:5000"})
     assert deployment.landing == f"s3://{stack['Bucket']}/landing"
-    assert deployment.s3.region == "eu-west-1"
+    assert deployment.s3.region == lines["AWS_DEFAULT_REGION"] == "eu-west-1"
     assert deployment.watch.sqs_queue.endswith("/pomona-landing")
     assert deployment.emr.packages == f"s3://{stack['Bucket']}/packages"
     assert len(deployment.emr.subnets) == 2

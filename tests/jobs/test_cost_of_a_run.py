@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from pomona.jobs import register
 from pomona.report.formats import dollars
 from tests.conftest import Runs
@@ -23,6 +25,7 @@ def test_a_cluster_that_the_run_did_not_make_costs_nothing_while_no_stage_works_
     assert round(register.cost_so_far(runs.work("r", "register")).starting, 2) == 34.56
 
 
+@pytest.mark.heavy
 def test_a_run_with_usage_shows_its_cost_and_one_without_shows_none(runs):
     runs.through("r")
     assert runs.lake.document("runs/r/summary.json")["cost"] is None
