@@ -75,11 +75,13 @@ class Account:
         return {"AWS_ENDPOINT_URL_EMR": self.endpoint, "AWS_ENDPOINT_URL_EMR_SERVERLESS": self.endpoint, "AWS_DEFAULT_REGION": REGION}
 
     def client(self, service: str) -> Any:
-        """A boto3 client of it, for a test's own looks."""
+        """A boto3 client of it, for a test's own looks; what is refused it does not ask again."""
         import boto3
+        from botocore.config import Config
 
         keys = {"aws_access_key_id": "tests", "aws_secret_access_key": "tests"}
-        return boto3.client(service, endpoint_url=self.endpoint, region_name=REGION, **keys)
+        once = Config(retries={"total_max_attempts": 1})
+        return boto3.client(service, endpoint_url=self.endpoint, region_name=REGION, config=once, **keys)
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         """One request; errors in the form that EMR gives them."""
