@@ -20,12 +20,21 @@ def table(summary: Mapping[str, Any], outcomes: Mapping[str, Mapping[str, Any]],
         *_scored("macro_f1", scores),
         ("seconds", ", ".join(f"{stage} {outcome['seconds']:.1f}" for stage, outcome in outcomes.items())),
         ("", f"{total_s:.1f} in all, Spark's and Airflow's own start included"),
+        *_cost(summary.get("cost")),
         ("model", f"{model['name']} version {model['version']}{', now champion' if model['champion'] else ''}"),
         ("verdict", f"{verdict['decision']}: {verdict['reason']}"),
         ("report", f"{place}/{summary['files']['report']}"),
         ("next", f"POMONA_NAME={model['name']} make serve"),
     ]
     return "\n".join(["", *(f"  {name:<9} {text}" for name, text in rows)])
+
+
+def _cost(cost: Mapping[str, Any] | None) -> list[tuple[str, str]]:
+    """What the run cost on AWS, where it ran there."""
+    if cost is None:
+        return []
+    more = "" if cost["complete"] else ", and what is not known"
+    return [("cost", f"about {cost['usd']:.2f} dollars{more} (prices of {cost['prices']}); the report says what is not in it")]
 
 
 def _scored(score: str, scores: Mapping[str, Any]) -> list[tuple[str, str]]:

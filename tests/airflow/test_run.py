@@ -50,6 +50,14 @@ def test_the_table_says_what_came_out() -> None:
     ]
 
 
+def test_the_table_names_the_cost_of_a_run_on_aws() -> None:
+    cost = {"usd": 0.4381, "complete": True, "prices": "us-east-1, on demand, 2026-11-20"}
+    lines = table({**SUMMARY, "cost": cost}, {}, "/lake", 1.0).splitlines()
+    said = "  cost      about 0.44 dollars (prices of us-east-1, on demand, 2026-11-20); the report says what is not in it"
+    assert said in lines
+    assert "about 0.44 dollars, and what is not known (" in table({**SUMMARY, "cost": {**cost, "complete": False}}, {}, "/lake", 1.0)
+
+
 @pytest.mark.parametrize(
     ("make", "text"),
     [
