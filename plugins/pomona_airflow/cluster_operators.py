@@ -113,18 +113,10 @@ class CreateCluster(BaseOperator):
             raise
 
     def on_kill(self) -> None:
-        """Ends what is being made; Airflow then leaves `execute` a few seconds, in which it makes no other one.
-
-        A cluster that is ready stays: the try that has taken over from a worker that was thought dead works on it.
-        """
+        """Ends what is being made; Airflow then leaves `execute` a few seconds, in which it makes no other one."""
         self._killed = True
-        if not self._run_id:
-            return
-        clusters = Clusters.of(Deployment.from_environment())
-        for one in clusters.of_run(run_key(self._run_id)):
-            if not one.ready:
-                self.log.info("%s is ended with its task", one.id)
-                clusters.end(one)
+        if self._run_id:
+            self._end(Deployment.from_environment(), self._run_id)
 
     def _stop_if_idle(self, deployment: Deployment, context: Any, began: datetime) -> None:
         """Ends the run here when ingest would find nothing new, or nothing that it could work with."""
@@ -168,12 +160,17 @@ class CreateCluster(BaseOperator):
         self.defer(trigger=ClusterTrigger(cluster=cluster.id, deadline=deadline.isoformat()), method_name="resume", timeout=bound)
 
     def _end(self, deployment: Deployment, run_id: str) -> None:
-        """Ends what there is of the run's cluster; whatever is wrong with that, the reason of the failure is told."""
+        """Ends what there is of the run's cluster; whatever is wrong with that, the reason of the failure is told.
+
+        One that is ready outlives a task that was killed: a worker that was thought dead is killed when it comes back, and by then
+        another try has taken over.
+        """
         try:
             clusters = Clusters.of(deployment)
             for one in clusters.of_run(run_key(run_id)):
-                self.log.info("%s is ended, for it is of no use to the run", one.id)
-                clusters.end(one)
+                if not (self._killed and one.ready):
+                    self.log.info("%s is ended with its task", one.id)
+                    clusters.end(one)
         except Exception:
             self.log.exception("the run's cluster could not be ended: it ends when it was idle for %d minutes", deployment.emr.idle_minutes)
 

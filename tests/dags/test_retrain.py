@@ -8,11 +8,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk import DAG, BaseOperator
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.exceptions import AirflowFailException, DownstreamTasksSkipped
 
 from pomona.command import parse, parser
 from pomona.datasets import DATASETS
@@ -149,6 +150,14 @@ def test_on_emr_the_chain_stands_between_a_clusters_setup_and_its_teardown(monke
     assert terminate.upstream_task_ids == {"create_cluster", "register"}
     # The run is what its stages are: a cluster that could not be ended makes no success a failure.
     assert terminate.on_failure_fail_dagrun is False
+
+
+def test_nothing_new_at_ingest_skips_the_stages_and_not_the_end_of_the_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    ingest = on_emr(monkeypatch).task_dict["ingest"]
+    assert isinstance(ingest, StageOperator)
+    with pytest.raises(DownstreamTasksSkipped) as skipped:
+        ingest._settle(0, {"status": "nothing_new", "line": "as before"}, {"ti": Mock()})
+    assert set(skipped.value.tasks) == set(STAGES) - {"ingest"}
 
 
 @pytest.mark.parametrize("settings", [{"POMONA_EMR_CLUSTER": "j-1"}, {"POMONA_ENGINE": "emr-serverless"}, {"POMONA_ENGINE": "spark"}])

@@ -26,6 +26,7 @@ from pomona.s3 import S3
 from pomona.storage import storage
 from pomona_airflow.cluster import Cluster, Clusters
 from pomona_airflow.cluster_operators import CreateCluster, TerminateCluster
+from pomona_airflow.cluster_trigger import ClusterTrigger
 from pomona_airflow.deployment import Deployment
 from tests.emr.aws import Account
 from tests.emr.conftest import wait_until
@@ -250,6 +251,14 @@ def test_a_killed_task_takes_back_what_it_began(runs: Runs) -> None:
     assert list(runs.clusters().values()) == ["TERMINATED"]
 
 
+def test_a_ready_cluster_outlives_a_worker_that_comes_back_from_the_dead(runs: Runs) -> None:
+    late, second = CreateCluster(), CreateCluster()
+    late.execute(context("r"))
+    second.execute(context("r"))
+    late.on_kill()
+    assert len(runs.account.ec2.live()) == 1
+
+
 def test_a_creator_whose_worker_dies_is_followed_by_one_that_finds_the_same_cluster(runs: Runs) -> None:
     runs.account.ec2.start_s = 600
     program = f"from pomona_airflow.cluster_operators import CreateCluster; CreateCluster().execute({context('r')})"
@@ -307,9 +316,11 @@ def test_a_cluster_that_could_not_be_ended_is_seen_and_the_next_run_ends_it(runs
 
 
 def test_the_triggerer_may_wait_for_the_cluster(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    waits, serialize = [], ClusterTrigger.serialize
+    monkeypatch.setattr(ClusterTrigger, "serialize", lambda trigger: waits.append(trigger.cluster) or serialize(trigger))
     monkeypatch.setenv("POMONA_DEFERRABLE", "true")
     assert states(runs.run()) == {"run": "success", **dict.fromkeys(TASKS, "success")}
-    assert list(runs.clusters().values()) == ["TERMINATED"]
+    assert runs.clusters() == dict.fromkeys(waits, "TERMINATED")
     assert runs.account.calls["RunJobFlow"] == 1
 
 
