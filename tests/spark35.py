@@ -75,17 +75,16 @@ def python() -> Path:
                 stdin=subprocess.DEVNULL,
                 check=True,
             )
-            _install(_blocks((PROJECT / "requirements.lock").read_text(), _OF_TESTS), folder / "tests")
+            _install(blocks((PROJECT / "requirements.lock").read_text(), _OF_TESTS), folder / "tests")
     return folder / "environment" / "bin" / "python"
 
 
-def variables() -> dict[str, str]:
-    """This process's environment, less what leads to its own PySpark, for `python()` to find 3.5 and pytest."""
-    own = {name: value for name, value in os.environ.items() if not name.startswith(("SPARK_", "PYSPARK_", "PYTHON", "POMONA_"))}
-    # Workers have the package from its zip, as on a cluster; pytest itself puts the folder first for what it imports.
-    path = [*(home() / "python" / "lib").iterdir(), python().parents[2] / "tests", code_zip(STATE / "code")]
-    kept = {name: os.environ[name] for name in ("POMONA_REAL_IMAGES",) if name in os.environ}
-    return own | kept | {"SPARK_HOME": str(home()), "PYTHONPATH": os.pathsep.join(map(str, path))}
+def variables(*more: Path) -> dict[str, str]:
+    """This process's environment, less what leads to its own PySpark, for `python()` to find 3.5, pytest and what stands in `more`."""
+    foreign = ("SPARK_", "PYSPARK_", "PYTHON", "POMONA_")
+    own = {name: value for name, value in os.environ.items() if not name.startswith(foreign) or name == "POMONA_REAL_IMAGES"}
+    path = [*(home() / "python" / "lib").iterdir(), python().parents[2] / "tests", *more]
+    return own | {"SPARK_HOME": str(home()), "PYTHONPATH": os.pathsep.join(map(str, path))}
 
 
 @contextmanager
@@ -114,7 +113,7 @@ def _install(lock: str, folder: Path) -> None:
         raise NoSpark35(f"{folder.name} could not be installed: {(done.stderr.strip() or 'no output').splitlines()[-1]}")
 
 
-def _blocks(lock: str, names: list[str]) -> str:
+def blocks(lock: str, names: list[str]) -> str:
     """The lines of the lock that pin these packages."""
     blocks = [block for block in re.split(r"(?m)^(?=[a-z0-9])", lock) if block.split("==")[0] in names]
     return "".join(blocks)
@@ -159,7 +158,8 @@ def main(words: list[str]) -> int:
     if not words:
         print(home())
         return 0
-    return subprocess.run([python(), *words], env=variables(), cwd=PROJECT, check=False).returncode
+    # Workers have the package from its zip, as on a cluster; pytest itself puts the folder first for what it imports.
+    return subprocess.run([python(), *words], env=variables(code_zip(STATE / "code")), cwd=PROJECT, check=False).returncode
 
 
 if __name__ == "__main__":
