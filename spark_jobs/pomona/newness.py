@@ -10,7 +10,7 @@ from pomona.lake import Lake
 from pomona.landing import Landing
 from pomona.outcome import BadInput
 from pomona.s3 import S3
-from pomona.work import code_hash
+from pomona.work import LOG, code_hash
 
 if TYPE_CHECKING:
     from pomona.leakage import Selection
@@ -40,13 +40,26 @@ def foreseen(place: Place, knobs: Mapping[str, Any]) -> str:
     stop_if_gone(last, following, landing, knobs["max_gone_share"])
     stop_if_rejected(following, knobs["max_reject_share"])
     selected(following, knobs["labels"])
-    return nothing_new(lake, place.run, state(following, knobs), lambda: _champion(place))
+    try:
+        return nothing_new(lake, place.run, state(following, knobs), lambda: _champion(place))
+    except _Silence as error:
+        LOG.warning("MLflow does not say which version is champion (%s): whether anything is new, only the job can tell", error)
+        return ""
+
+
+class _Silence(Exception):
+    """MLflow cannot be asked from here; from where the jobs run it may well be."""
 
 
 def _champion(place: Place) -> int | None:
+    from mlflow.exceptions import MlflowException
+
     from pomona import tracking
 
-    return tracking.champion_version(place.tracking, place.name)
+    try:
+        return tracking.champion_version(place.tracking, place.name)
+    except MlflowException as error:
+        raise _Silence(" ".join(str(error).split())) from None
 
 
 def state(snapshot: Snapshot, knobs: Mapping[str, Any]) -> dict[str, Any]:
