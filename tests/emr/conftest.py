@@ -33,7 +33,8 @@ from tests.emr.node import Node, wrapped  # noqa: E402
 from tests.emr.runner import Runner  # noqa: E402
 
 SECRET = "recognisable-secret-of-the-account"
-NAME = "onaws"
+# What `make run` keeps for a name is in the project; two sessions at once have a folder each.
+NAME = f"onaws{os.getpid()}"
 BUCKET = "pomona"
 
 
@@ -223,6 +224,13 @@ def logs() -> Iterator[Path]:
 def pictures(orchard: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The drawn orchard; nobody changes it."""
     return Path(shutil.copytree(orchard, tmp_path_factory.mktemp("pictures") / "landing"))
+
+
+def sent(pictures: Path, place: Place) -> None:
+    """Puts the pictures into the landing zone, as people do."""
+    client, (bucket, _, key) = place.server.client(), place.variables["POMONA_LANDING"].removeprefix("s3://").partition("/")
+    for path in sorted(path for path in pictures.rglob("*") if path.is_file()):
+        client.upload_file(str(path), bucket, f"{key}/{path.relative_to(pictures).as_posix()}")
 
 
 # Two folds: the cross-validation is a Spark job of its own.

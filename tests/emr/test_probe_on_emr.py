@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import PROJECT
-from tests.emr.conftest import Place
+from tests.emr.conftest import NAME, Place
 
 pytestmark = [pytest.mark.heavy, pytest.mark.timeout(600)]
 
@@ -33,7 +33,7 @@ def test_the_probe_finds_lake_landing_and_mlflow_from_serverless(place: Any) -> 
     assert "and MLflow reach each other" in done.stdout
     ((name, state),) = here.steps()
     # EMR Serverless takes a second job run of a name for the first, so each probe has its own.
-    assert re.fullmatch(r"pomona-onaws-probe-\d{19}", name)
+    assert re.fullmatch(rf"pomona-{NAME}-probe-\d{{19}}", name)
     assert state == "SUCCESS"
     assert here.lake.folders("runs") == []
 

@@ -16,7 +16,7 @@ import pytest
 
 from pomona.stages import STAGES
 from tests.conftest import PROJECT
-from tests.emr.conftest import KNOBS, NAME, SECRET, Place, wait_until
+from tests.emr.conftest import KNOBS, NAME, SECRET, Place, sent, wait_until
 from tests.secret_watch import Passersby, holders
 
 pytestmark = [pytest.mark.heavy, pytest.mark.timeout(1500)]
@@ -44,13 +44,6 @@ def reference(pictures: Path, logs: Path, tmp_path_factory: pytest.TempPathFacto
     return {name: lake.files(run, name)[0].sha256 for name in ("vocabulary", "encoder", "model")}
 
 
-def sent(pictures: Path, place: Place) -> None:
-    """Puts the pictures into the landing zone, as people do."""
-    client, (bucket, _, key) = place.server.client(), place.variables["POMONA_LANDING"].removeprefix("s3://").partition("/")
-    for path in sorted(path for path in pictures.rglob("*") if path.is_file()):
-        client.upload_file(str(path), bucket, f"{key}/{path.relative_to(pictures).as_posix()}")
-
-
 @pytest.mark.parametrize("engine", ["emr-serverless", "emr"])
 def test_the_whole_dag_on_aws_fits_what_one_machine_fits(engine: str, place: Any, pictures: Path, reference: Any, logs: Path) -> None:
     here: Place = place(POMONA_ENGINE=engine)
@@ -73,6 +66,7 @@ def test_the_whole_dag_on_aws_fits_what_one_machine_fits(engine: str, place: Any
     assert clusters == (["TERMINATED"] if engine == "emr" else ["none"])
 
     # The keys are nowhere: in no command line, log, lake, request, or MLflow's store.
+    assert any(logs.rglob("*.log"))
     assert not [words for words in passersby.seen if SECRET.encode() in words]
     assert holders(logs, (SECRET,)) + holders(here.server.folder / "buckets", (SECRET,)) == []
     assert SECRET not in str(here.account.asked)
