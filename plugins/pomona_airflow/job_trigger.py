@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -12,6 +13,8 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from pomona_airflow.deployment import Deployment
 from pomona_airflow.remote import Errand, RemoteJob
+
+LOG = logging.getLogger(__name__)
 
 
 class JobTrigger(BaseTrigger):
@@ -40,8 +43,13 @@ class JobTrigger(BaseTrigger):
 
     async def on_kill(self) -> None:
         """Called when somebody marks or clears the waiting task; not when the triggerer itself stops."""
-        errand = await asyncio.to_thread(self._errand)
-        await asyncio.to_thread(errand.end, RemoteJob(**self.job))
+        try:
+            errand = await asyncio.to_thread(self._errand)
+            await asyncio.to_thread(errand.end, RemoteJob(**self.job))
+        except Exception:
+            # Airflow says that there was one, and not which.
+            LOG.exception("%s could not be ended", self.job["name"])
+            raise
 
     def _errand(self) -> Errand:
         from pomona_airflow.engines import engine_of

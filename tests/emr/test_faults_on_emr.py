@@ -21,6 +21,7 @@ import pytest
 from pomona.command import run_key
 from tests.emr.aws import Account
 from tests.emr.conftest import Place, placed, wait_until
+from tests.emr.on_ec2 import LIVE
 from tests.s3_server import Server
 from tests.standalone_airflow import StandaloneAirflow
 
@@ -103,7 +104,7 @@ class Scene:
 
         assert wait_until(ended, seconds, f"end of run {self.run}: {self.jobs()}") == state
         wait_until(lambda: not self.place.runner.live, 45, "end of the last job")
-        wait_until(lambda: not self.place.account.ec2.live(), 45, "end of the cluster")
+        wait_until(lambda: not self.place.account.ec2.clusters(*LIVE, "TERMINATING"), 45, "end of the cluster")
         working: set[str] = set()
         for what, process, *_ in self.place.runner.node.book:
             working = working | {process} if what == "begins" else working - {process}
@@ -154,6 +155,7 @@ def stage(server: Server, credentials: None, tmp_path_factory: pytest.TempPathFa
         "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "20",
         "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "4",
         "SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "15",
+        "SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "30",
     }
     variables = {**server.environment, **account.environment, **place.variables}
     airflow = StandaloneAirflow(folder / "airflow", {**variables, **{f"AIRFLOW__{name}": value for name, value in settings.items()}})
