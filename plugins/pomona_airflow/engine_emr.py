@@ -66,7 +66,14 @@ class Engine(RemoteEngine):
             return RemoteJob(job.place, job.id, job.name, "failed", f"lost: {' '.join(str(error).split())}")
 
     def cancel(self, job: RemoteJob) -> None:
-        self.client.cancel_steps(ClusterId=job.place, StepIds=[job.id], StepCancellationOption="TERMINATE_PROCESS")
+        from botocore.exceptions import ClientError
+
+        try:
+            self.client.cancel_steps(ClusterId=job.place, StepIds=[job.id], StepCancellationOption="TERMINATE_PROCESS")
+        except ClientError as error:
+            # A cluster that is ending, as after its teardown, ends its steps by itself.
+            if error.response["Error"]["Code"] not in ("ValidationException", "InvalidRequestException"):
+                raise
 
     def usage(self, job: RemoteJob) -> dict[str, Any]:
         timeline = self.client.describe_step(ClusterId=job.place, StepId=job.id)["Step"]["Status"]["Timeline"]
