@@ -12,6 +12,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 from airflow.sdk.exceptions import AirflowException
@@ -184,9 +185,17 @@ class Errand:
         if waiting and waiting["attempt"] > self.attempt:
             LOG.info("%s: %s goes on, try %d of its task waits for it", self.name, job.id, waiting["attempt"])
             return
-        ask_to_end(self._lake, self.run, self.name)
-        for one in {job.id: job, **{other.id: other for other in self.engine.jobs(job.place, self.name) if other.live}}.values():
-            self.engine.cancel(one)
+        found = {job.id: job, **{other.id: other for other in self._live(job.place)}}
+        asks: list[Callable[[], None]] = [partial(ask_to_end, self._lake, self.run, self.name)]
+        asks += [partial(self.engine.cancel, one) for one in found.values()]
+        for ask in asks:
+            try:
+                ask()
+            except Exception as error:
+                # Either way alone ends the job, if later.
+                if not passes(error):
+                    raise
+                LOG.warning("%s: %s may end later than asked (%s)", self.name, job.id, error)
         LOG.info("%s: %s was asked to end", self.name, job.id)
 
     def settled(self) -> dict[str, Any] | None:
@@ -225,10 +234,8 @@ class Errand:
         """What a stage costs is told beside its time; that it cannot be asked for ends no run."""
         try:
             usage = {**self.engine.usage(job), "job": self.name}
-        except Exception as error:
-            if not passes(error):
-                raise
-            LOG.warning("%s: what it used cannot be asked (%s)", self.name, error)
+        except Exception as error:  # noqa: BLE001 (the job has ended: whatever is wrong with its bill changes nothing of that)
+            LOG.warning("%s: what it used cannot be told (%s: %s)", self.name, type(error).__name__, error)
             return
         self._lake.put_document(f"{self._lake.run_folder(self.run)}/usage/{self.stage}.json", usage)
 

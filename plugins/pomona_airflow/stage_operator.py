@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,6 +13,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException, Airfl
 
 from pomona.command import Place, arguments, run_key
 from pomona.knobs import BadKnob, resolve
+from pomona.outcome import BadInput
 from pomona.stages import STAGES
 from pomona_airflow.deployment import ON_AWS, Deployment, NotReady
 from pomona_airflow.engines import engine_of
@@ -55,10 +57,8 @@ class StageOperator(BaseOperator):
             When the triggerer waits for a job on AWS.
         """
         deployment = Deployment.from_environment()
-        try:
+        with self._refusals():
             (self._on_aws if deployment.engine in ON_AWS else self._here)(deployment, context)
-        except NotReady as error:
-            raise AirflowFailException(f"{self.stage}: {error}") from None
 
     def words(
         self, run_id: str, given: Mapping[str, Any], deployment: Deployment, *, started_by: str = "person", job: str = "", asked: int = 0
@@ -121,8 +121,17 @@ class StageOperator(BaseOperator):
         if event["late"]:
             errand.end(job)
             raise AirflowTaskTimeout(f"{self.stage}: {job.id} has not ended within {self.execution_timeout}")
-        errand.tell(event["told"])
-        self._finish(errand, job, context)
+        with self._refusals():
+            errand.tell(event["told"])
+            self._finish(errand, job, context)
+
+    @contextlib.contextmanager
+    def _refusals(self) -> Iterator[None]:
+        """Whatever no retry mends ends the task at once, in its own line."""
+        try:
+            yield
+        except (NotReady, BadInput) as fault:
+            raise AirflowFailException(f"{self.stage}: {fault}") from None
 
     def _errand(self, deployment: Deployment, context: Any) -> Errand:
         """The errand under the name that every try of this task has until somebody clears it."""
@@ -178,12 +187,8 @@ class StageOperator(BaseOperator):
 
 def _outcome(deployment: Deployment, run: str, stage: str) -> dict[str, Any] | None:
     from pomona.lake import Lake
-    from pomona.outcome import BadInput
 
-    try:
-        return Lake(deployment.lake, deployment.name, deployment.s3).outcome(run, stage)
-    except BadInput as fault:
-        raise AirflowFailException(f"{stage}: {fault}") from None
+    return Lake(deployment.lake, deployment.name, deployment.s3).outcome(run, stage)
 
 
 def _doc(stage: str) -> str:

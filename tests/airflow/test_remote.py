@@ -15,6 +15,7 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 from pomona import errand
 from pomona.command import parse
 from pomona.lake import Lake
+from pomona.store_faults import StoreAway
 from pomona_airflow.deployment import Deployment, NotReady
 from pomona_airflow.remote import Errand, RemoteEngine, RemoteJob, job_name, not_ready, passes
 
@@ -139,6 +140,36 @@ def test_a_try_that_was_given_up_does_not_end_the_job_that_a_later_one_waits_for
     assert service.cancelled == [job.id]
     somebody.end(job)
     assert service.cancelled == [job.id, job.id]
+
+
+def test_a_job_is_asked_to_end_both_ways_though_one_of_them_fails(service: Service, lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = sent_by(service).start(words)
+
+    def busy(_: object) -> None:
+        raise refusal("ThrottlingException")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(service, "cancel", busy)
+        sent_by(service).end(job)
+    assert errand.n_asked(lake, RUN, NAME) == 1
+
+    def away(*_: object) -> None:
+        raise StoreAway("s3://bucket failed 8 times")
+
+    monkeypatch.setattr(Lake, "append", away)
+    sent_by(service).end(job)
+    assert service.cancelled == ["s-1"]
+
+
+def test_a_bill_that_cannot_be_told_changes_nothing(service: Service, lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = sent_by(service).start(words)
+    service.ended("s-1", "succeeded")
+    finish(lake)
+    # What a step has that was cancelled before it began.
+    monkeypatch.setattr(service, "usage", lambda _: {}["StartDateTime"])
+    outcome = sent_by(service).closed(sent_by(service).wait(job))
+    assert outcome is not None and outcome["status"] == "done"
+    assert lake.document(f"runs/{RUN}/usage/{STAGE}.json") is None
 
 
 def test_success_counts_only_with_the_manifest(service: Service, lake: Lake) -> None:
