@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from pomona_airflow import setting_checks as check
 from pomona_airflow.setting_checks import BadSetting, Read
 
+# m6g, c7gn, r8gd, …: a g behind the generation; g4dn and its like begin with theirs.
+_GRAVITON = re.compile(r"[a-z]+\d+g|a1\.")
 _INSTANCE_TYPE = r"[a-z0-9-]+\.[a-z0-9-]+"
 
 
@@ -81,6 +84,11 @@ def read_emr(read: Read, *, lake: str) -> Emr:
 
 
 def _type(variable: str, value: str) -> str:
+    """An instance type for which the packed environment is made."""
+    if _GRAVITON.match(value):
+        raise BadSetting(
+            f"{variable}={value!r} has Graviton processors, and the packed environment is for x86_64: take m5.xlarge or m6i.xlarge"
+        )
     return check.matching(variable, value, _INSTANCE_TYPE, "instance types like m5.xlarge")
 
 

@@ -117,3 +117,38 @@ def test_credentials_and_connections_in_the_file_are_handed_on_and_the_environme
     for name in ("AWS_ACCESS_KEY_ID", "AIRFLOW_CONN_SPARK_DEFAULT"):
         monkeypatch.delenv(name, raising=False)
     assert of_others(file) == {"AWS_ACCESS_KEY_ID": "one", "AIRFLOW_CONN_SPARK_DEFAULT": '{"conn_type":"spark"}'}
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "line"),
+    [
+        ("POMONA_EMR_CORE_TYPES", "m5.xlarge,m6g.xlarge", "has Graviton processors"),
+        ("POMONA_EMR_PRIMARY_TYPE", "a1.xlarge", "has Graviton processors"),
+        ("POMONA_EMR_CORE_TYPES", "large", "must be instance types like m5.xlarge"),
+        ("POMONA_EMR_RELEASE", "emr-7.9.0", "must be emr-7.10.0 or a later 7"),
+        ("POMONA_EMR_CLUSTER", "mine", "must be a cluster's id"),
+        ("POMONA_EMR_SPOT_SHARE", "101", "must be a whole number from 0 to 100"),
+        ("POMONA_EMR_MAX_NODES", "1", "must be a whole number from 2"),
+        ("POMONA_EMR_TAGS", "team", "must be like team=vision,stage=test"),
+        ("POMONA_EMR_LOGS", "s3://key:secret@bucket/logs", "holds a password"),
+    ],
+)
+def test_a_wrong_setting_of_emr_names_itself(variable: str, value: str, line: str) -> None:
+    with pytest.raises(BadSetting) as refused:
+        Deployment.from_environment({variable: value})
+    assert str(refused.value).startswith(variable) and line in str(refused.value)
+
+
+def test_instances_with_a_g_in_front_are_no_graviton() -> None:
+    assert Deployment.from_environment({"POMONA_EMR_CORE_TYPES": "g4dn.xlarge,m6i.xlarge"}).emr.core_types == ("g4dn.xlarge", "m6i.xlarge")
+
+
+@pytest.mark.parametrize(
+    ("missing", "line"),
+    [("POMONA_LAKE", "needs s3://"), ("POMONA_LANDING", "needs s3://"), ("POMONA_TRACKING", "needs http://")],
+)
+def test_what_lies_on_this_machine_is_out_of_emrs_reach(missing: str, line: str) -> None:
+    places = {"POMONA_LANDING": "s3://b/in", "POMONA_LAKE": "s3://b/lake", "POMONA_TRACKING": "http://mlflow:5000", "POMONA_ENGINE": "emr"}
+    assert Deployment.from_environment(places).emr.packages == "s3://b/lake/_packages"
+    with pytest.raises(BadSetting, match=line):
+        Deployment.from_environment({name: value for name, value in places.items() if name != missing})
