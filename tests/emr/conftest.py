@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from demo.orchard import KINDS, draw
 from tests import own_airflow, s3_server
 from tests.conftest import PROJECT, SMALL
 from tests.emr.on_serverless import ROLE
@@ -73,7 +74,7 @@ class Place:
 
     def hashes(self, run: str) -> dict[str, str]:
         """SHA-256 of what the run fitted."""
-        return {name: self.lake.files(run, name)[0].sha256 for name in ("vocabulary", "encoder", "model")}
+        return hashes(self.lake, run)
 
     def steps(self) -> list[tuple[str, str]]:
         """Name and state of every step and job run that was ever asked for."""
@@ -83,6 +84,12 @@ class Place:
     def chain(self, knobs: Mapping[str, Any]) -> subprocess.Popen[str]:
         """The whole DAG once, as `make run` runs it."""
         return chain(self.variables["POMONA_LANDING"], knobs, self.environment)
+
+
+def hashes(lake: Lake, run: str) -> dict[str, str]:
+    """SHA-256 of what the run fitted, and of the scores of its cross-validation, for which vocabulary and model are fitted in each fold."""
+    assert lake.document(lake.files(run, "validation")[0].path)["n_folds"] == KNOBS["folds"]
+    return {name: lake.files(run, name)[0].sha256 for name in ("vocabulary", "encoder", "model", "validation")}
 
 
 def chain(images: str, knobs: Mapping[str, Any], environment: Mapping[str, str]) -> subprocess.Popen[str]:
@@ -221,9 +228,11 @@ def logs() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def pictures(orchard: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The drawn orchard; nobody changes it."""
-    return Path(shutil.copytree(orchard, tmp_path_factory.mktemp("pictures") / "landing"))
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A drawn orchard that nobody changes: 3 kinds, two rotations for training, so that groups can be held out, and one for the test."""
+    folder = tmp_path_factory.mktemp("pictures") / "landing"
+    draw(folder, frames=7, kinds=list(KINDS)[:3], rotations=3, bad=False)
+    return folder
 
 
 def sent(pictures: Path, place: Place) -> None:

@@ -53,7 +53,7 @@ def test_an_executor_lost_in_the_middle_costs_no_image(
     ended = errand.wait(job)
     outcome = errand.closed(ended)
     assert (ended.said, outcome and outcome["status"]) == ("COMPLETED", "done")
-    assert outcome["counts"]["kept"] == 60
+    assert outcome["counts"]["kept"] == 63
     said = (application.folder / "stderr").read_text()
     assert "Lost executor" in said
     assert len(here.runner.applications) == 1

@@ -24,9 +24,9 @@ pytestmark = [pytest.mark.heavy, pytest.mark.timeout(1500)]
 
 @pytest.fixture(scope="session")
 def reference(pictures: Path, logs: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """What the engine `local` fits to the same pictures: SHA-256 of vocabulary, encoder and model."""
+    """SHA-256 of what the engine `local` fits to the same pictures."""
     from pomona.lake import Lake
-    from tests.emr.conftest import chain
+    from tests.emr.conftest import chain, hashes
 
     folder = tmp_path_factory.mktemp("reference")
     variables = {
@@ -41,7 +41,7 @@ def reference(pictures: Path, logs: Path, tmp_path_factory: pytest.TempPathFacto
     assert process.returncode == 0, said
     lake = Lake(variables["POMONA_LAKE"], NAME)
     (run,) = lake.folders("runs")
-    return {name: lake.files(run, name)[0].sha256 for name in ("vocabulary", "encoder", "model")}
+    return hashes(lake, run)
 
 
 @pytest.mark.parametrize("engine", ["emr-serverless", "emr"])
