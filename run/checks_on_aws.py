@@ -13,8 +13,6 @@ from pomona_airflow.cluster_request import NAME_TAG
 from pomona_airflow.deployment import Deployment, NotReady
 from pomona_airflow.packages import environment_name, missing
 
-# m6g, c7gn, r8gd, t4g, x2gd, im4gn, a1: a g behind the generation's number.
-_GRAVITON = re.compile(r"[a-z]+\d+g[a-z]*\..+|a1\..+")
 _RELEASE = re.compile(r"emr-7\.1\d\.\d+")
 _RUNNING = ("RUNNING", "WAITING")
 _MADE = ("CREATED", "STARTING", "STARTED", "STOPPED")
@@ -112,12 +110,6 @@ def _given(deployment: Deployment) -> str:
 
 def _made(deployment: Deployment) -> str:
     emr = deployment.emr
-    types = (("POMONA_EMR_PRIMARY_TYPE", (emr.primary_type,)), ("POMONA_EMR_CORE_TYPES", emr.core_types))
-    for variable, instance_type in ((variable, one) for variable, listed in types for one in listed):
-        if _GRAVITON.fullmatch(instance_type):
-            raise NotReady(
-                f"{variable}={instance_type} has a Graviton processor, and the packed environment is for x86_64: set another type"
-            )
     if not emr.subnets:
         raise NotReady(f"POMONA_EMR_SUBNETS is not set: {_STACK}")
     nodes = f"{emr.core_nodes}" if emr.max_nodes == emr.core_nodes else f"{emr.core_nodes} to {emr.max_nodes}"

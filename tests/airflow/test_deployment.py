@@ -124,6 +124,7 @@ def test_credentials_and_connections_in_the_file_are_handed_on_and_the_environme
     [
         ("POMONA_EMR_CORE_TYPES", "m5.xlarge,m6g.xlarge", "has Graviton processors"),
         ("POMONA_EMR_PRIMARY_TYPE", "a1.xlarge", "has Graviton processors"),
+        ("POMONA_EMR_PRIMARY_TYPE", "r6gd.xlarge", "has Graviton processors"),
         ("POMONA_EMR_CORE_TYPES", "large", "must be instance types like m5.xlarge"),
         ("POMONA_EMR_RELEASE", "emr-7.9.0", "must be emr-7.10.0 or a later 7"),
         ("POMONA_EMR_CLUSTER", "mine", "must be a cluster's id"),
@@ -140,7 +141,7 @@ def test_a_wrong_setting_of_emr_names_itself(variable: str, value: str, line: st
 
 
 def test_instances_with_a_g_in_front_are_no_graviton() -> None:
-    assert Deployment.from_environment({"POMONA_EMR_CORE_TYPES": "g4dn.xlarge,m6i.xlarge"}).emr.core_types == ("g4dn.xlarge", "m6i.xlarge")
+    assert Deployment.from_environment({"POMONA_EMR_CORE_TYPES": "g4dn.xlarge,i4i.xlarge"}).emr.core_types == ("g4dn.xlarge", "i4i.xlarge")
 
 
 @pytest.mark.parametrize(
