@@ -61,7 +61,7 @@ class Runs:
 
     def clusters(self) -> dict[str, str]:
         """State of each cluster that there ever was, once none is ending any more."""
-        wait_until(lambda: not self.account.ec2.clusters("TERMINATING"), 30, "end of the clusters")
+        wait_until(lambda: not self.account.ec2.clusters("TERMINATING"), 120, "end of the clusters")
         return {cluster.id: cluster.state for cluster in self.account.ec2.clusters()}
 
     def judge(self, run: str = "an earlier run") -> None:
@@ -246,7 +246,7 @@ def test_a_killed_task_takes_back_what_it_began_at_once(runs: Runs, monkeypatch:
 
     thread = threading.Thread(target=execute)
     thread.start()
-    wait_until(lambda: runs.account.ec2.live(), 60, "cluster")
+    wait_until(lambda: runs.account.ec2.live(), 180, "cluster")
     task.on_kill()
     assert not runs.account.ec2.live()
     thread.join(60)
@@ -266,7 +266,7 @@ def test_a_creator_whose_worker_dies_is_followed_by_one_that_finds_the_same_clus
     runs.account.ec2.start_s = 600
     program = f"from pomona_airflow.cluster_operators import CreateCluster; CreateCluster().execute({context('r')})"
     first = subprocess.Popen([sys.executable, "-c", program])
-    wait_until(lambda: runs.account.ec2.live(), 120, "cluster")
+    wait_until(lambda: runs.account.ec2.live(), 240, "cluster")
     first.kill()
     first.wait()
     runs.account.ec2.start_s = 1

@@ -103,8 +103,8 @@ class Scene:
             return found if found in ("success", "failed") else ""
 
         assert wait_until(ended, seconds, f"end of run {self.run}: {self.jobs()}") == state
-        wait_until(lambda: not self.place.runner.live, 45, "end of the last job")
-        wait_until(lambda: not self.place.account.ec2.clusters(*LIVE, "TERMINATING"), 45, "end of the cluster")
+        wait_until(lambda: not self.place.runner.live, 120, "end of the last job")
+        wait_until(lambda: not self.place.account.ec2.clusters(*LIVE, "TERMINATING"), 120, "end of the cluster")
         working: set[str] = set()
         for what, process, *_ in self.place.runner.node.book:
             working = working | {process} if what == "begins" else working - {process}
@@ -117,7 +117,7 @@ class Scene:
         """The process that asks this of AWS next."""
         found: list[psutil.Process] = []
         self.place.account.meanwhile[operation] = found.append
-        return wait_until(lambda: found, 60, f"request {operation}")[0]
+        return wait_until(lambda: found, 180, f"request {operation}")[0]
 
     def second_try(self, operation: str, seconds: float = 120) -> None:
         """Waits until the task's second try looks after its job."""
@@ -260,8 +260,8 @@ def test_a_task_that_is_told_to_end_ends_its_job_and_the_next_try_does_it_anew(s
     scene.start()
     scene.at_work()
     scene.asking("DescribeStep").send_signal(signal.SIGTERM)
-    wait_until(lambda: scene.steps()[0] == "CANCELLED", 60, "cancelled step")
-    wait_until(lambda: len(scene.steps()) == 2, 120, "second job")
+    wait_until(lambda: scene.steps()[0] == "CANCELLED", 180, "cancelled step")
+    wait_until(lambda: len(scene.steps()) == 2, 240, "second job")
     scene.let_go()
     line = scene.over("success")
     assert scene.steps() == ["CANCELLED", "COMPLETED"]
@@ -272,7 +272,7 @@ def test_a_task_that_is_told_to_end_ends_its_job_and_the_next_try_does_it_anew(s
 def test_marking_a_waiting_task_as_failed_ends_its_job_and_its_cluster(scene: Scene, dag: str) -> None:
     scene.start(dag)
     scene.at_work()
-    wait_until(lambda: scene.task()["state"] == ("deferred" if dag == "deferred" else "running"), 60, "waiting task")
+    wait_until(lambda: scene.task()["state"] == ("deferred" if dag == "deferred" else "running"), 180, "waiting task")
     cancel = "CancelJobRun" if dag == "serverless" else "CancelSteps"
     before = scene.place.account.calls[cancel]
     scene.ask(f"{scene.path}/taskInstances/ingest", "PATCH", {"new_state": "failed"})
@@ -287,7 +287,7 @@ def test_marking_a_waiting_task_as_failed_ends_its_job_and_its_cluster(scene: Sc
 def test_a_deferred_task_ends_in_the_same_way(scene: Scene) -> None:
     scene.start("deferred")
     scene.at_work()
-    wait_until(lambda: scene.task()["state"] == "deferred", 60, "deferred task")
+    wait_until(lambda: scene.task()["state"] == "deferred", 180, "deferred task")
     scene.let_go()
     line = scene.over("success")
     assert scene.steps() == ["COMPLETED"]
@@ -300,7 +300,7 @@ def test_a_task_cleared_after_its_success_is_done_anew_once(scene: Scene) -> Non
     scene.over("success")
     asked = {"dry_run": False, "dag_run_id": scene.run, "task_ids": ["ingest"], "only_failed": False, "reset_dag_runs": True}
     scene.ask(f"/api/v2/dags/{scene.dag}/clearTaskInstances", "POST", asked)
-    wait_until(lambda: len(scene.steps()) == 2, 120, "second job")
+    wait_until(lambda: len(scene.steps()) == 2, 240, "second job")
     line = scene.over("success")
     assert scene.steps() == ["COMPLETED", "COMPLETED"]
     assert len(set(scene.jobs())) == 2, "the job after a clear has a name of its own"
@@ -320,7 +320,7 @@ def test_of_two_tries_at_once_both_wait_for_one_job(scene: Scene) -> None:
     finally:
         for one in stopped:
             one.resume()
-    wait_until(lambda: not task.is_running(), 60, "end of the first try")
+    wait_until(lambda: not task.is_running(), 180, "end of the first try")
     scene.let_go()
     line = scene.over("success")
     assert scene.steps() == ["COMPLETED"]
