@@ -95,9 +95,13 @@ class Engine(RemoteEngine):
         return driver_log.tail(self.deployment, driver_log.of_step(self.deployment, job.place, job.id), n_lines)
 
     def pages(self, job: RemoteJob) -> dict[str, str]:
+        """The console's page, and Spark's history server on the primary node, for who is in its network."""
         region = self.client.meta.region_name
-        console = f"https://{region}.console.aws.amazon.com/emr/home?region={region}#/clusterDetails/{job.place}"
-        return {"the cluster, its steps and their Spark UI": console}
+        pages = {
+            "the cluster and its steps": f"https://{region}.console.aws.amazon.com/emr/home?region={region}#/clusterDetails/{job.place}"
+        }
+        host = self.client.describe_cluster(ClusterId=job.place)["Cluster"].get("MasterPublicDnsName")
+        return {**pages, **({"Spark's UI, from inside its network": f"http://{host}:18080"} if host else {})}
 
 
 def _job(place: str, step: dict[str, Any]) -> RemoteJob:

@@ -158,7 +158,7 @@ class StageOperator(BaseOperator):
         return JobTrigger(job=asdict(job), run=errand.run, stage=self.stage, deadline=deadline.isoformat())
 
     def _show(self, errand: Errand, job: RemoteJob) -> None:
-        for what, address in errand.engine.pages(job).items():
+        for what, address in errand.pages(job).items():
             self.job_page = self.job_page or address
             self.log.info("%s: %s", what, address)
 

@@ -217,6 +217,14 @@ def test_a_busy_service_is_looked_at_again_and_a_refusal_is_told(service: Servic
         sent_by(service).looked(job)
 
 
+def test_a_job_without_addresses_is_no_worse_for_it(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    def busy(_: object) -> None:
+        raise refusal("ThrottlingException")
+
+    monkeypatch.setattr(service, "pages", busy)
+    assert sent_by(service).pages(sent_by(service).start(words)) == {}
+
+
 def test_what_the_job_says_is_shown_once(service: Service, lake: Lake, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
         told = sent_by(service).tell(0)
@@ -269,3 +277,18 @@ def test_the_command_sent_to_aws_is_one_that_the_job_accepts_and_holds_no_secret
     parsed = parse(order)
     assert (parsed.job, parsed.asked, parsed.knobs["extractor"]) == (NAME, 2, "sift")
     assert "not-for-arguments" not in " ".join(command)
+
+
+@pytest.mark.parametrize(("host", "shown"), [("ip-10-0-0-7.ec2.internal", ["http://ip-10-0-0-7.ec2.internal:18080"]), (None, [])])
+def test_a_step_leads_to_the_console_and_once_there_is_a_primary_node_to_sparks_ui(
+    host: str | None, shown: list[str], monkeypatch: Any
+) -> None:
+    from types import SimpleNamespace
+
+    from pomona_airflow.engine_emr import Engine
+
+    told = {"Cluster": {"MasterPublicDnsName": host} if host else {}}
+    client = SimpleNamespace(meta=SimpleNamespace(region_name="eu-west-1"), describe_cluster=lambda **_: told)
+    monkeypatch.setattr(Engine, "client", client)
+    pages = Engine(Deployment.from_environment({})).pages(RemoteJob("j-1", "s-1", NAME, "live", "PENDING"))
+    assert list(pages.values()) == ["https://eu-west-1.console.aws.amazon.com/emr/home?region=eu-west-1#/clusterDetails/j-1", *shown]
