@@ -105,6 +105,7 @@ DATASETS: Mapping[str, Dataset] = {
                 ("n_keypoints", "int32", "rows of the matrix; may be 0"),
                 ("descriptors", "binary", "(n_keypoints, n_dims) uint8, row by row"),
                 ("histogram", "binary", "(n_bins,) float32, sums to 1"),
+                ("fingerprint", "int64", "perceptual hash: near copies differ in few of its 64 bits"),
             ),
             shared=True,
         ),
@@ -134,6 +135,26 @@ DATASETS: Mapping[str, Dataset] = {
                 ("split", "string", "train or test"),
                 ("group", "string", "images that belong together"),
                 ("features", "list<float64>", "the projected vector"),
+            ),
+        ),
+        Dataset(
+            "near_copies",
+            "rows",
+            "one row per test image that has a near copy in train: the nearest one",
+            _columns(
+                _CONTENT,
+                ("train_content", "string", "the training image that it is taken for a copy of; of equally near ones the first"),
+                ("distance", "int32", "bits by which the fingerprints differ"),
+            ),
+        ),
+        Dataset(
+            "baseline",
+            "arrays",
+            "a logistic regression on the colour histogram alone, fitted on the declared sample: what a model must beat",
+            _columns(
+                ("classes", "str[n_classes]", "labels, sorted"),
+                ("weights0", "float64[n_bins, n_classes]", "over the square root of the histogram"),
+                ("bias0", "float64[n_classes]", "its bias"),
             ),
         ),
         Dataset(
@@ -181,6 +202,10 @@ DATASETS: Mapping[str, Dataset] = {
                 ("official", "dict", "scores on all test images"),
                 ("group_safe", "dict", "scores on test images whose group is not in train"),
                 ("validation", "dict", "the cross-validated score from train"),
+                ("leakage", "dict", "copies across the split, and the scores without the test images that have one"),
+                ("calibration", "dict", "whether a probability of 0.8 is right four times in five"),
+                ("robustness", "dict", "the accuracy on spoiled copies of some test images"),
+                ("worst_groups", "list", "the groups that are recognised worst"),
             ),
         ),
         Dataset(
@@ -190,7 +215,9 @@ DATASETS: Mapping[str, Dataset] = {
             _columns(
                 ("decision", "str", "promote or keep"),
                 ("reason", "str", "one line"),
+                ("words", "str", "a paragraph for who decides over the product"),
                 ("champion", "int", "the version it was measured against; null without one"),
+                ("checks", "list", "each rule of the gate: its name, whether it is met, and a line"),
             ),
         ),
         Dataset(

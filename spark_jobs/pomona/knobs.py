@@ -168,7 +168,12 @@ KNOBS: Mapping[str, Knob] = {
         Knob("fold_images", "Training", "at most so many images are cross-validated", 1500, minimum=50, maximum=100_000),
         Knob("max_matrix_mb", "Training", "stop before a larger training matrix is gathered", 2048.0, minimum=1, maximum=1_000_000),
         Knob("margin", "Judgement", "accuracy the challenger may lose against the champion", 0.01, minimum=0, maximum=1),
+        Knob("max_class_drop", "Judgement", "recall that a class may lose against the champion", 0.05, minimum=0, maximum=1),
+        Knob("significance", "Judgement", "level of the paired tests", 0.05, minimum=0.0001, maximum=0.5),
+        Knob("floor", "Judgement", "accuracy without which no model is promoted", 0.0, minimum=0, maximum=1),
         Knob("min_test", "Judgement", "fewer common test images than this keep the champion", 20, minimum=1, maximum=1_000_000),
+        Knob("near_distance", "Judgement", "bits of 64 by which near copies may differ in their fingerprints", 3, minimum=0, maximum=3),
+        Knob("robustness_images", "Judgement", "test images that are scored spoiled too; 0: none", 100, minimum=0, maximum=100_000),
         Knob("resamples", "Judgement", "of the groups, for intervals", 1000, minimum=100, maximum=100_000),
     )
 }

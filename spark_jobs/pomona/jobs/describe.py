@@ -45,6 +45,7 @@ def describe(extractor: Extractor, lake: Lake, folder: str, seen: Any) -> Callab
                         "n_keypoints": len(found.descriptors),
                         "descriptors": packed,
                         "histogram": found.histogram.tobytes(),
+                        "fingerprint": found.fingerprint,
                     }
                 )
                 size += len(packed)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pomona import near_copies
 from pomona.formats import arrow_schema
 from pomona.lake import Lake
 from pomona.outcome import File, Result
@@ -109,7 +110,7 @@ def run(work: Work) -> Result:
     knobs = work.knobs
     preparation, encoding = Preparation.of(knobs), Encoding.of(knobs)
     words = work.arrays("vocabulary")["words"]
-    for dataset in ("encoder", "features"):
+    for dataset in ("encoder", "features", "near_copies"):
         work.clear(dataset)
     paths, wanted, largest = _wanted(work)
     rows = work.parts(paths, wanted, largest_row=largest).drop("part")
@@ -121,12 +122,18 @@ def run(work: Work) -> Result:
         files = [File(**row.asDict()) for row in encoded.mapInArrow(transform, _FILES).collect()]
     finally:
         encoded.unpersist()
+    near = near_copies.found(rows.select("content", "split", "fingerprint"), max_distance=knobs["near_distance"])
     files.sort(key=lambda file: file.path)
     encoder = work.lake.write_arrays(work.folder("encoder"), "encoder", {"mean": mean, "components": components})
     table = write_csv(work, files, len(components))
     counts = {"images": wanted.num_rows, "fitted_on": moments.count, "features": len(mean), "components": len(components)}
     line = f"{wanted.num_rows:,} images as {len(mean):,} features, projected to {len(components):,} fitted on {moments.count:,} of them"
-    return Result(line, {"encoder": [encoder], "features": [*files, table]}, counts)
+    if near.num_rows:
+        line += f"; {near.num_rows:,} test images have a near copy in train"
+    copies = work.lake.write_rows(work.folder("near_copies"), "near_copies", near, name="near_copies.parquet")
+    return Result(
+        line, {"encoder": [encoder], "features": [*files, table], "near_copies": [copies]}, counts | {"near_copies": near.num_rows}
+    )
 
 
 def _wanted(work: Work) -> tuple[list[str], pa.Table, int]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pomona import champion, judgement, tracking
+from pomona import champion, judgement, measures, tracking
 from pomona.formats import arrow_schema
 from pomona.leakage import unsafe_groups
 from pomona.outcome import File, Result
@@ -112,19 +112,10 @@ def measured(work: Work, rows: pd.DataFrame, classifier: Classifier, train_group
     """The metrics document of the contract."""
     linked = work.lake.manifest(work.run, "ingest")["notes"]["linked_groups"]
     unsafe = unsafe_groups(train_groups, [(test, train) for test, train in linked])
-    labels, predictions, groups = (rows[name].to_numpy() for name in ("label", "prediction", "group"))
-    official = judgement.scores(labels, predictions, classifier.classes)
-    official["n_groups"] = len(set(groups))
-    safe, held = judgement.group_safe(labels, predictions, groups, unsafe_groups=unsafe, classes=classifier.classes)
-    for scores, chosen in ((official, np.ones(len(rows), dtype=bool)), (safe, held)):
-        for statistic in ("accuracy", "macro_f1"):
-            scores[f"{statistic}_interval"] = _bounds(work, labels[chosen], predictions[chosen], groups[chosen], statistic)
-    return {"official": official, "group_safe": safe, "validation": work.document("validation")}
-
-
-def _bounds(work: Work, labels: Any, predictions: Any, groups: Any, statistic: Any) -> list[float | None]:
-    found = judgement.interval(labels, predictions, groups, statistic=statistic, resamples=work.knobs["resamples"], seed=work.knobs["seed"])
-    return [found.low, found.high]
+    knobs = work.knobs
+    found = measures.measured(rows, classes=classifier.classes, unsafe_groups=unsafe, resamples=knobs["resamples"], seed=knobs["seed"])
+    further = {"leakage": {}, "calibration": {}, "robustness": {}, "worst_groups": []}
+    return {**found, **further, "validation": work.document("validation")}
 
 
 def judged(work: Work, rows: pd.DataFrame) -> dict[str, Any]:
@@ -169,7 +160,8 @@ def _reigning(work: Work) -> tracking.Champion | None:
 
 def _document(verdict: judgement.Verdict | None, version: int | None) -> dict[str, Any]:
     assert verdict is not None
-    return {"decision": verdict.decision, "reason": verdict.reason, "champion": version, "figures": verdict.figures}
+    words = {"reason": verdict.reason, "words": verdict.reason}
+    return {"decision": verdict.decision, **words, "champion": version, "checks": [], "figures": verdict.figures}
 
 
 def _asked(work: Work, fair: pd.DataFrame, folder: Path) -> tuple[pd.DataFrame, str]:

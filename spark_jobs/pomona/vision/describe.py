@@ -14,6 +14,7 @@ import PIL
 from numpy.typing import NDArray
 
 from pomona.vision import decode
+from pomona.vision.fingerprint import fingerprint
 
 HISTOGRAM_BINS = (8, 4, 4)
 """Of hue, saturation and value. Finer hues fit the varieties seen and lose on those that were not: 16 cost two points."""
@@ -46,7 +47,8 @@ class Extractor:
     @property
     def key(self) -> str:
         """Such as `sift-0123456789ab`: a hash of the settings, of the describing code, and of the libraries that decode and describe."""
-        sources = [inspect.getsource(decode), inspect.getsource(inspect.getmodule(Extractor) or decode)]
+        modules = (decode, inspect.getmodule(fingerprint), inspect.getmodule(Extractor))
+        sources = [inspect.getsource(module) for module in modules if module]
         parts = [repr(sorted(asdict(self).items())), cv2.__version__, PIL.__version__, *sources]
         digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()
         return f"{self.extractor}-{digest[:12]}"
@@ -61,10 +63,13 @@ class Description(NamedTuple):
         SIFT (Lowe 2004) 128 columns or ORB (Rublee et al. 2011) 32 bytes, then Lab at the keypoint, 3 columns; n_keypoints may be 0.
     histogram : (N_BINS,) float32
         Shares of the pixels by hue, saturation and value; sums to 1.
+    fingerprint : int
+        Perceptual hash, 64 bits with sign; what is encoded does not depend on it.
     """
 
     descriptors: NDArray[np.uint8]
     histogram: NDArray[np.float32]
+    fingerprint: int = 0
 
 
 def n_dims(extractor: str) -> int:
@@ -89,7 +94,7 @@ class Describer:
         """
         image = decode.decode(data, side_px=self.extractor.side_px)
         keypoints, local = self._detected(image)
-        return Description(np.hstack([local, _lab_at(image, keypoints)]), histogram(image))
+        return Description(np.hstack([local, _lab_at(image, keypoints)]), histogram(image), fingerprint(image))
 
     def keypoints(self, data: bytes) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
         """The decoded picture (height, width, 3) BGR, and (n_keypoints, 4) float32: x, y, size in pixels and angle in degrees.
