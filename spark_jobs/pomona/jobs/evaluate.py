@@ -114,7 +114,7 @@ def measured(work: Work, rows: pd.DataFrame, classifier: Classifier, train_group
     unsafe = unsafe_groups(train_groups, [(test, train) for test, train in linked])
     knobs = work.knobs
     found = measures.measured(rows, classes=classifier.classes, unsafe_groups=unsafe, resamples=knobs["resamples"], seed=knobs["seed"])
-    further = {"leakage": {}, "calibration": {}, "robustness": {}, "worst_groups": []}
+    further: dict[str, Any] = {"leakage": {}, "calibration": {}, "robustness": {}, "worst_groups": []}
     return {**found, **further, "validation": work.document("validation")}
 
 

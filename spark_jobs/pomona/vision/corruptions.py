@@ -29,16 +29,19 @@ def spoiled(image: Image, name: str, *, seed: int) -> Image:
     return CORRUPTIONS[name].spoil(image, np.random.default_rng(seed))
 
 
+def corner_colour(image: Image) -> NDArray[np.float64]:
+    """The median colour of the four corners, (3,) float64 BGR."""
+    size = min(_CORNER_PX, *image.shape[:2])
+    ends = (slice(size), slice(-size, None))
+    return np.asarray(np.median(np.concatenate([image[rows, columns].reshape(-1, 3) for rows in ends for columns in ends]), axis=0))
+
+
 def background(image: Image) -> NDArray[np.bool_]:
     """The plain surroundings of an image (h, w, 3) BGR, (h, w) bool: what has the corners' colour and reaches the border.
 
     The colour is the median of the four corners; a pixel is like it when no channel differs by more than `BACKGROUND_TOLERANCE`.
     """
-    size = min(_CORNER_PX, *image.shape[:2])
-    corners = [
-        image[rows, columns].reshape(-1, 3) for rows in (slice(size), slice(-size, None)) for columns in (slice(size), slice(-size, None))
-    ]
-    colour = np.median(np.concatenate(corners), axis=0)
+    colour = corner_colour(image)
     alike = (np.abs(image.astype(np.int16) - colour.astype(np.int16)).max(axis=2) <= BACKGROUND_TOLERANCE).astype(np.uint8)
     _, areas = cv2.connectedComponents(cv2.copyMakeBorder(alike, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=1), connectivity=4)
     return np.asarray(areas[1:-1, 1:-1] == areas[0, 0])
@@ -64,7 +67,9 @@ def _compressed(image: Image, _: np.random.Generator) -> Image:
 def _turned(image: Image, _: np.random.Generator) -> Image:
     height, width = image.shape[:2]
     turn = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), 30, 1.0)
-    return np.asarray(cv2.warpAffine(image, turn, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), dtype=np.uint8)
+    behind = corner_colour(image).tolist()
+    turned = cv2.warpAffine(image, turn, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=behind)
+    return np.asarray(turned, dtype=np.uint8)
 
 
 def _over(image: Image, behind: Image) -> Image:
