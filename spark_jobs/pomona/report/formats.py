@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+from collections.abc import Sequence
 
 # Control characters, the marks that turn the direction of text, and the halves of characters that stand for undecodable bytes.
 _INVISIBLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -17,6 +18,20 @@ def visible(text: object) -> str:
 def percent(share: float | None) -> str:
     """A share as a percentage with one decimal and a space that does not break: `93.4 %`; a dash for None."""
     return "–" if share is None else f"{100 * share:.1f}\u00a0%"
+
+
+def bounds(interval: Sequence[float | None]) -> str:
+    """An interval as `90.0 % to 97.0 %`, or that there is none."""
+    low, high = interval
+    return "no interval" if low is None or high is None else f"{percent(low)} to {percent(high)}"
+
+
+def points(difference: float | None) -> str:
+    """A difference of shares in percentage points, with its sign: `+1.2`, `−0.4`, `0.0`; a dash for None."""
+    if difference is None:
+        return "–"
+    text = f"{100 * difference:+.1f}"
+    return "0.0" if text in ("+0.0", "-0.0") else text.replace("-", "−")
 
 
 def decimals(value: float | None) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import resources
 from typing import Any, NamedTuple
 
@@ -17,6 +17,17 @@ _CELLS_WITH_TEXT = 16
 _SHOWN_MISTAKES = 60
 _SHOWN_LINES = 100
 _SHOWN_CONFUSIONS = 12
+_FILTERS: tuple[Callable[..., str], ...] = (
+    formats.percent,
+    formats.bounds,
+    formats.points,
+    formats.decimals,
+    formats.count,
+    formats.clock,
+    formats.dollars,
+    formats.short,
+    formats.visible,
+)
 
 
 class Cell(NamedTuple):
@@ -52,7 +63,7 @@ def render(report: Report) -> str:
         # Labels of every kind pass here: what is unseen or turns the text round is written out, everywhere.
         finalize=lambda value: formats.visible(value) if isinstance(value, str) and not hasattr(value, "__html__") else value,
     )
-    for filter_ in (formats.percent, formats.decimals, formats.count, formats.clock, formats.dollars, formats.short, formats.visible):
+    for filter_ in _FILTERS:
         environment.filters[filter_.__name__] = filter_
     environment.filters["address"] = formats.data_address
     environment.globals["rate"] = formats.rate
