@@ -1,6 +1,4 @@
-import json
 import threading
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -8,26 +6,9 @@ from typing import Any
 import pytest
 
 from pomona import promotions, tracking
+from pomona.lake import Lake
+from pomona.promotions import LakeLedger
 from tests.drawn_model import chain, knobs, pictures, trained_on
-
-
-class FolderLedger:
-    """A ledger in a folder: document n is the file n.json."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        folder.mkdir()
-
-    def create(self, number: int, document: Mapping[str, Any]) -> bool:
-        try:
-            with (self.folder / f"{number:06d}.json").open("x") as file:
-                file.write(json.dumps(document))
-        except FileExistsError:
-            return False
-        return True
-
-    def read_all(self) -> list[dict[str, Any]]:
-        return [json.loads(file.read_text()) for file in sorted(self.folder.iterdir())]
 
 
 @pytest.fixture(scope="module")
@@ -41,14 +22,14 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture
-def ledger(store: str, tmp_path: Path) -> FolderLedger:
+def ledger(store: str, tmp_path: Path) -> LakeLedger:
     client = tracking.connect(store)
     if tracking.alias_of(client, "fruit") is not None:
         client.delete_registered_model_alias("fruit", "champion")
-    return FolderLedger(tmp_path / "promotions")
+    return LakeLedger(Lake(str(tmp_path), "fruit"))
 
 
-def move(store: str, ledger: FolderLedger, version: int, *, expected: int | None, run: str = "r") -> promotions.Move:
+def move(store: str, ledger: LakeLedger, version: int, *, expected: int | None, run: str = "r") -> promotions.Move:
     return promotions.move_champion(store, "fruit", version, expected=expected, run=run, reason="better", ledger=ledger, patience_s=3.0)
 
 
@@ -56,11 +37,11 @@ def alias(store: str) -> int | None:
     return tracking.alias_of(tracking.connect(store), "fruit")
 
 
-def kinds(ledger: FolderLedger) -> list[tuple[str, Any, Any]]:
+def kinds(ledger: LakeLedger) -> list[tuple[str, Any, Any]]:
     return [(document.get("result", document["kind"]), document["from"], document["to"]) for document in ledger.read_all()]
 
 
-def leave_open(ledger: FolderLedger, *, run: str, age_s: float, to: int, before: int | None = None) -> None:
+def leave_open(ledger: LakeLedger, *, run: str, age_s: float, to: int, before: int | None = None) -> None:
     """An intent without an outcome, as a killed process leaves it."""
     at = (datetime.now(UTC) - timedelta(seconds=age_s)).isoformat()
     number = len(ledger.read_all()) + 1
@@ -121,7 +102,8 @@ def test_a_fresh_intent_of_another_run_is_waited_for(store, ledger):
 
     def finish() -> None:
         tracking.connect(store).set_registered_model_alias("fruit", "champion", "1")
-        ledger.create(2, {"kind": "outcome", "number": 2, "intent": 1, "run": "other", "from": None, "to": 1, "result": "moved"})
+        at = datetime.now(UTC).isoformat()
+        ledger.create(2, {"kind": "outcome", "number": 2, "at": at, "intent": 1, "run": "other", "from": None, "to": 1, "result": "moved"})
 
     timer = threading.Timer(0.5, finish)
     timer.start()

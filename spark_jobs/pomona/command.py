@@ -11,7 +11,7 @@ from typing import Any
 
 from pomona.knobs import KNOBS, BadKnob, Knob, KnobValue, resolve
 from pomona.s3 import S3
-from pomona.stages import JOBS, Stage
+from pomona.stages import JOBS, ROLLBACK, Stage
 
 _SLUG = re.compile(r"[^A-Za-z0-9._-]+")
 
@@ -30,7 +30,11 @@ class Place:
 
 @dataclass(frozen=True)
 class Order:
-    """A parsed command line: the stage, where it works, its knobs, its job's name, and (for ingest) all knobs and what started the run."""
+    """A parsed command line: the stage, where it works, its knobs, its job's name, and what one stage alone is told.
+
+    `resolved` (all knobs) is for ingest, `started_by` for ingest and rollback, `require_approval` for register, the rest for rollback:
+    `version` 0 is the champion before this one, and `release` ends a hold instead.
+    """
 
     stage: Stage
     place: Place
@@ -39,6 +43,10 @@ class Order:
     started_by: str = ""
     job: str = ""
     asked: int = 0
+    require_approval: bool = False
+    version: int = 0
+    reason: str = ""
+    release: bool = False
 
     @property
     def s3(self) -> S3:
@@ -66,20 +74,44 @@ def run_key(run_id: str) -> str:
 
 
 def arguments(
-    stage: str, place: Place, knobs: Mapping[str, KnobValue], *, job: str = "", asked: int = 0, started_by: str = ""
+    stage: str,
+    place: Place,
+    knobs: Mapping[str, KnobValue],
+    *,
+    job: str = "",
+    asked: int = 0,
+    started_by: str = "",
+    require_approval: bool = False,
 ) -> list[str]:
     """The arguments of `run_stage.py` for one stage.
 
-    `knobs` are all resolved knobs of the run, `started_by` says what started it. `job` names what is done once however often it is
+    `knobs` are all resolved knobs of the run, `started_by` says what started it, `require_approval` whether a promotion needs a
+    person's word. `job` names what is done once however often it is
     submitted, `asked` how often the job of that name was asked to end so far; without a name a stage is done anew whatever there is.
     """
-    words = [stage, *(["--job", job, "--asked", str(asked)] if job else [])]
-    for name in PLACE_HELP:
-        words += [f"--{name}", getattr(place, name)]
+    words = _first(stage, place, job, asked)
     for name in JOBS[stage].knobs:
         words += [f"--{name.replace('_', '-')}={_text(knobs[name])}"]
     if stage == "ingest":
         words += ["--resolved", json.dumps(dict(knobs), sort_keys=True), "--started-by", started_by]
+    if stage == "register" and require_approval:
+        words.append("--require-approval")
+    return words
+
+
+def rollback_arguments(
+    place: Place, *, version: int, reason: str, release: bool, started_by: str, job: str = "", asked: int = 0
+) -> list[str]:
+    """The arguments of `run_stage.py` for a rollback to `version` (0: the champion before this one), or for the release of its hold."""
+    words = [*_first(ROLLBACK.name, place, job, asked), f"--version={version}", f"--reason={reason}", f"--started-by={started_by}"]
+    return [*words, "--release"] if release else words
+
+
+def _first(stage: str, place: Place, job: str, asked: int) -> list[str]:
+    """What every job is told: its stage, its name if it has one, where it works."""
+    words = [stage, *(["--job", job, "--asked", str(asked)] if job else [])]
+    for name in PLACE_HELP:
+        words += [f"--{name}", getattr(place, name)]
     return words
 
 
@@ -99,7 +131,14 @@ def parser() -> argparse.ArgumentParser:
             )
         if stage.name == "ingest":
             command.add_argument("--resolved", type=_knobs, help="JSON of all knobs of the run; says whether anything is new")
+        if stage.name in ("ingest", ROLLBACK.name):
             command.add_argument("--started-by", default="", help="what started the run, in words: kept with it")
+        if stage.name == "register":
+            command.add_argument("--require-approval", action="store_true", help="promotes only what a person has approved")
+        if stage is ROLLBACK:
+            command.add_argument("--version", type=_version, default=0, help="version to put back; 0: the champion before this one")
+            command.add_argument("--reason", default="", help="why, in words: kept in the ledger of promotions")
+            command.add_argument("--release", action="store_true", help="no rollback: lets automatic promotion go on")
     return top
 
 
@@ -118,7 +157,8 @@ def parse(words: Sequence[str]) -> Order:
     knobs = resolve(given)
     of_stage = {name: knobs[name] for name in stage.knobs}
     whole = read.get("resolved") or knobs
-    return Order(stage, place, of_stage, whole, started_by=read.get("started_by", ""), job=read["job"], asked=read["asked"])
+    own = {name: read[name] for name in ("started_by", "require_approval", "version", "reason", "release") if name in read}
+    return Order(stage, place, of_stage, whole, job=read["job"], asked=read["asked"], **own)
 
 
 def _text(value: KnobValue) -> str:
@@ -133,6 +173,12 @@ def _reader(knob: Knob) -> Any:
             raise argparse.ArgumentTypeError(str(error)) from None
 
     return read
+
+
+def _version(text: str) -> int:
+    if not text.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is no version: give its number, or 0 for the champion before this one")
+    return int(text)
 
 
 def _settings(text: str) -> str:

@@ -3,6 +3,8 @@
 Each move is three steps: an *intent* is written, the alias is set, the *outcome* is written. MLflow cannot compare and set an
 alias in one step; the ledger can, because document n+1 is created by one writer only, and an open intent keeps others waiting.
 Whoever reads the ledger next closes what a killed process left open, and notes an alias that was moved by hand.
+
+A rollback is such a move with a *hold* in its intent: automatic promotion rests from its outcome on, until a `release` is written.
 """
 
 from __future__ import annotations
@@ -13,10 +15,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
+from pomona import reigns
 from pomona import tracking as mlflow_tracking
+from pomona.reigns import version_words
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+
+    from pomona.lake import Lake
 
 # An intent older than this belongs to a process that is gone: between intent and outcome lie two calls to MLflow.
 PATIENCE_S = 30.0
@@ -33,11 +39,28 @@ class Ledger(Protocol):
 
 
 @dataclass(frozen=True)
+class LakeLedger:
+    """The numbered record `promotions` of the lake."""
+
+    lake: Lake
+
+    def create(self, number: int, document: Mapping[str, Any]) -> bool:
+        return self.lake.append("promotions", number, document)
+
+    def read_all(self) -> list[dict[str, Any]]:
+        return self.lake.entries("promotions")
+
+
+@dataclass(frozen=True)
 class Move:
-    """What became of a promotion: whether the version is champion now, and one line that says so."""
+    """What became of a promotion or rollback: whether the version is champion now, and one line that says so.
+
+    `final` is False when the last word on the promotion is not spoken: a hold that will be released, an answer that nobody gave yet.
+    """
 
     moved: bool
     line: str
+    final: bool = True
 
 
 @dataclass(frozen=True)
@@ -66,11 +89,12 @@ def move_champion(
     run: str,
     reason: str,
     ledger: Ledger,
+    by: str = "",
     patience_s: float = PATIENCE_S,
 ) -> Move:
     """The alias points to `version`, provided that it pointed to `expected`, which the verdict was measured against (None: to nothing).
 
-    Repeated calls of one run do nothing more: a version that is champion already counts as moved.
+    Repeated calls of one run do nothing more: a version that is champion already counts as moved. While promotion is held nothing moves.
     """
     book = _Book(mlflow_tracking.connect(tracking), name, ledger)
     while True:
@@ -78,14 +102,81 @@ def move_champion(
         current = book.alias()
         if current == version:
             return Move(True, f"version {version} of {name} is the champion")
+        if hold := reigns.held(documents):
+            return Move(False, f"kept: promotion is {hold.line}", final=False)
         if current != expected:
-            return Move(False, f"kept: the verdict was measured against {_words(expected)}, but the champion is {_words(current)} now")
-        intent = {"kind": "intent", "run": run, "from": current, "to": version, "reason": reason}
-        if not book.write(documents, intent):
+            measured = f"the verdict was measured against {version_words(expected)}"
+            return Move(False, f"kept: {measured}, but the champion is {version_words(current)} now")
+        if _move(book, documents, {"run": run, "by": by, "from": current, "to": version, "reason": reason}):
+            return Move(True, f"version {version} of {name} is the champion, after {version_words(current)}")
+
+
+def roll_back(
+    tracking: str,
+    name: str,
+    version: int,
+    *,
+    expected: int | None,
+    run: str,
+    reason: str,
+    by: str,
+    checked: str,
+    ledger: Ledger,
+    patience_s: float = PATIENCE_S,
+) -> Move:
+    """The alias points back to `version` and automatic promotion is held, provided that the champion is still `expected`.
+
+    A version that is champion already is held there, without a move. `checked` says what its check found, for the ledger.
+    """
+    book = _Book(mlflow_tracking.connect(tracking), name, ledger)
+    facts = {"run": run, "by": by, "to": version, "reason": reason, "hold": True, "checked": checked}
+    while True:
+        documents = _reconciled(book, run, patience_s)
+        current = book.alias()
+        if current == version:
+            if reigns.held(documents) or book.write(documents, {"kind": "hold", **facts}):
+                return Move(True, f"version {version} of {name} is the champion already")
             continue
-        book.client.set_registered_model_alias(name, mlflow_tracking.ALIAS, str(version))
-        book.write([*documents, intent], _outcome(len(documents) + 1, intent, "moved"))
-        return Move(True, f"version {version} of {name} is the champion, after {_words(current)}")
+        if current != expected:
+            meanwhile = f"the champion was {version_words(expected)} when its check began and is {version_words(current)} now"
+            return Move(False, f"not rolled back to version {version}: {meanwhile}; look with `make served`, then decide anew")
+        if _move(book, documents, {**facts, "from": current}):
+            return Move(True, f"version {version} of {name} is the champion, after {version_words(current)}")
+
+
+def release(tracking: str, lake: Lake, *, run: str, reason: str, by: str, patience_s: float = PATIENCE_S) -> Move:
+    """Automatic promotion goes on; `moved` says whether it had been held.
+
+    What the latest run judged while it was held counts as not judged: the next run judges it again even if no picture is new.
+    """
+    book = _Book(mlflow_tracking.connect(tracking), lake.name, LakeLedger(lake))
+    while True:
+        documents = _reconciled(book, run, patience_s)
+        hold = reigns.held(documents)
+        if hold is None:
+            return Move(False, f"automatic promotion of {lake.name} is not held")
+        last = lake.last_number("judged")
+        judged = lake.entry("judged", last)
+        # First, so that whoever is killed in between is repeated in full.
+        if judged and judged.get("held") and not lake.append("judged", last + 1, _to_judge_again(judged)):
+            continue
+        if book.write(documents, {"kind": "release", "run": run, "by": by, "reason": reason, "hold": hold.number}):
+            return Move(True, f"automatic promotion of {lake.name} goes on; it was held since the rollback to version {hold.version}")
+
+
+def _to_judge_again(judged: Mapping[str, Any]) -> dict[str, Any]:
+    """The run's entry with a champion that no version is: to the next run everything looks new."""
+    return {**judged, "held": False, "at": _now().isoformat(timespec="seconds"), "state": {**judged["state"], "champion": "released"}}
+
+
+def _move(book: _Book, documents: Sequence[Mapping[str, Any]], facts: Mapping[str, Any]) -> bool:
+    """Intent, alias, outcome; False when somebody else wrote into the ledger first and nothing was done."""
+    intent = {"kind": "intent", **facts}
+    if not book.write(documents, intent):
+        return False
+    book.client.set_registered_model_alias(book.name, mlflow_tracking.ALIAS, str(facts["to"]))
+    book.write([*documents, intent], _outcome(len(documents) + 1, intent, "moved"))
+    return True
 
 
 def reconcile(tracking: str, name: str, *, ledger: Ledger, run: str, patience_s: float = PATIENCE_S) -> Sequence[Mapping[str, Any]]:
@@ -107,27 +198,15 @@ def _reconciled(book: _Book, run: str, patience_s: float) -> Sequence[Mapping[st
             result = "moved" if book.alias() == last["to"] else "abandoned"
             book.write(documents, _outcome(len(documents), last, result))
             continue
-        known, current = _known_champion(documents), book.alias()
+        known, current = reigns.champion(documents), book.alias()
         if known == current:
             return documents
-        line = f"the alias was moved by hand from {_words(known)} to {_words(current)}"
+        line = f"the alias was moved by hand from {version_words(known)} to {version_words(current)}"
         book.write(documents, {"kind": "by_hand", "run": run, "from": known, "to": current, "line": line})
-
-
-def _known_champion(documents: Sequence[Mapping[str, Any]]) -> int | None:
-    """The version that the ledger believes to be champion."""
-    for document in reversed(documents):
-        if document["kind"] == "by_hand" or (document["kind"] == "outcome" and document["result"] == "moved"):
-            return document["to"]  # type: ignore[no-any-return]
-    return None
 
 
 def _outcome(number: int, intent: Mapping[str, Any], result: str) -> dict[str, Any]:
     return {"kind": "outcome", "intent": number, "run": intent["run"], "from": intent["from"], "to": intent["to"], "result": result}
-
-
-def _words(version: int | None) -> str:
-    return "no version" if version is None else f"version {version}"
 
 
 def _now() -> datetime:

@@ -127,7 +127,17 @@ PROBE = Stage(
     knobs=(),
     holds_lake=False,
 )
-JOBS: Mapping[str, Stage] = {**STAGES, PROBE.name: PROBE}
+# No task of the chain: the DAG `rollback` and `make rollback` submit it. It waits for no stage at work: the ledger lets one win.
+ROLLBACK = Stage(
+    "rollback",
+    "checks an earlier version, makes it champion again and holds automatic promotion; or releases that hold",
+    reads=(),
+    writes=(),
+    knobs=(),
+    timeout_minutes=30,
+    holds_lake=False,
+)
+JOBS: Mapping[str, Stage] = {**STAGES, PROBE.name: PROBE, ROLLBACK.name: ROLLBACK}
 
 
 def edges() -> list[tuple[str, str]]:

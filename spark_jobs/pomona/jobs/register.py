@@ -9,13 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pomona import promotions, tracking
+from pomona import approval, promotions, tracking
 from pomona.bundle import N_PROBES
 from pomona.cost import Cost, continued, cost
-from pomona.lake import Lake, now
+from pomona.lake import now
 from pomona.outcome import BadInput, Result
 from pomona.report.assembly import assembled
 from pomona.report.page import render
@@ -27,19 +26,6 @@ from pomona.work import Work
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-
-@dataclass(frozen=True)
-class PromotionLedger:
-    """The numbered record `promotions` of the lake, as `promotions.move_champion` wants it."""
-
-    lake: Lake
-
-    def create(self, number: int, document: Mapping[str, Any]) -> bool:
-        return self.lake.append("promotions", number, document)
-
-    def read_all(self) -> list[dict[str, Any]]:
-        return self.lake.entries("promotions")
 
 
 def run(work: Work) -> Result:
@@ -59,7 +45,7 @@ def run(work: Work) -> Result:
         tags=_tags(facts),
     )
     _stop_if_other(work, registered, facts)
-    move = _moved(work, facts.verdict, registered.version)
+    move = _moved(work, facts, registered.version)
     facts = facts.registered(version=registered.version, alias_moved=move.moved, seconds=work.seconds, cost=cost_so_far(work))
     document = summary(facts)
     folder = work.lake.run_folder(work.run)
@@ -74,7 +60,7 @@ def run(work: Work) -> Result:
     work.clear("registration")
     registration = {"version": registered.version, "alias_moved": move.moved, "line": move.line, "mlflow_run": registered.mlflow_run}
     files = {"registration": [work.lake.write_document(work.folder("registration"), "registration", registration)]}
-    _reached_verdict(work)
+    _reached_verdict(work, move)
     promoted = facts.verdict["decision"] == "promote"
     line = f"version {registered.version} of {work.order.place.name}: {move.line if promoted else 'kept, ' + facts.verdict['reason']}"
     return Result(line, files, {"version": registered.version}, status="done" if move.moved else "refused")
@@ -171,26 +157,52 @@ def _stop_if_other(work: Work, registered: tracking.Registered, facts: Facts) ->
         )
 
 
-def _moved(work: Work, verdict: Mapping[str, Any], version: int) -> promotions.Move:
-    """The alias moved, when the verdict says so and the champion is still the one that it was measured against."""
-    place, ledger = work.order.place, PromotionLedger(work.lake)
-    if verdict["decision"] != "promote":
+def _moved(work: Work, facts: Facts, version: int) -> promotions.Move:
+    """The alias moved, when the verdict and, where one is asked for, the answer say so, and nothing has changed or is held meanwhile."""
+    place, ledger, verdict = work.order.place, promotions.LakeLedger(work.lake), facts.verdict
+    kept = promotions.Move(False, verdict["reason"]) if verdict["decision"] != "promote" else _not_approved(work)
+    if kept:
         promotions.reconcile(place.tracking, place.name, ledger=ledger, run=work.run)
-        return promotions.Move(False, verdict["reason"])
+        return kept
     return promotions.move_champion(
-        place.tracking, place.name, version, expected=verdict["champion"], run=work.run, reason=verdict["reason"], ledger=ledger
+        place.tracking,
+        place.name,
+        version,
+        expected=verdict["champion"],
+        run=work.run,
+        reason=verdict["reason"],
+        by=facts.started_by,
+        ledger=ledger,
     )
 
 
-def _reached_verdict(work: Work) -> None:
-    """Records that this run reached its verdict: what the next ingest compares with to say whether anything is new."""
+def _not_approved(work: Work) -> promotions.Move | None:
+    """Why the model is kept although the verdict is for it; None when nobody has to be asked, or somebody said yes."""
+    answer = approval.answer_of(work.lake, work.run) if work.order.require_approval else None
+    if not work.order.require_approval or (answer and answer.approved):
+        return None
+    if answer is None:
+        return promotions.Move(False, "kept: not approved, for nobody has been asked about this verdict", final=False)
+    return promotions.Move(False, f"kept: {answer.line}", final=answer.given)
+
+
+def _reached_verdict(work: Work, move: promotions.Move) -> None:
+    """Records that this run reached its verdict: what the next ingest compares with to say whether anything is new.
+
+    Not while an answer is awaited: then the next run is to ask again. What was held is marked, for the release.
+    """
+    held = not move.final and not _not_approved(work)
+    if not (move.final or held):
+        return
     place = work.order.place
     state = work.lake.manifest(work.run, "ingest")["notes"]["state"]
-    entry = {"run": work.run, "at": now(), "state": {**state, "champion": tracking.champion_version(place.tracking, place.name)}}
+    champion = tracking.champion_version(place.tracking, place.name)
+    entry = {"run": work.run, "at": now(), "state": {**state, "champion": champion}, "held": held}
+    same = ("run", "state", "held")
     while True:
         last = work.lake.last_number("judged")
         latest = work.lake.entry("judged", last)
-        if latest is not None and {key: latest[key] for key in ("run", "state")} == {key: entry[key] for key in ("run", "state")}:
+        if latest is not None and {key: latest.get(key, False) for key in same} == {key: entry[key] for key in same}:
             return
         if work.lake.append("judged", last + 1, entry):
             return
