@@ -6,21 +6,17 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pomona.lake import now
-from pomona.report import pictures
-from pomona.report.contents import Listing, Mistake, Picture, Report, Score, Timing, samples_per_label
+from pomona.report import evidence, pictures, seen
+from pomona.report.contents import Listing, Mistake, Report, Score, Timing, samples_per_label
 from pomona.summary import Facts
 from pomona.vision import decode
 from pomona.vision.chain import Chain
-from pomona.vision.describe import Describer, Extractor
-from pomona.vision.words import Preparation, assign, prepare
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
 _THUMBNAIL_PX = 100
-_DRAWN = 6
-_IN_WORDS = 60
 _MISTAKES = 60
 
 Pictures = Callable[["pa.Table"], Mapping[str, bytes]]
@@ -38,13 +34,17 @@ def assembled(facts: Facts, chain: Chain, *, roster: pa.Table, predictions: pa.T
 
     images = roster.to_pandas().sort_values(["part", "content"])
     samples = images.groupby("label").head(samples_per_label(images["label"].nunique()))
-    drawn = samples.groupby("label").head(1).head(_DRAWN)
-    in_words = samples.groupby("label").head(max(1, _IN_WORDS // max(1, samples["label"].nunique()))).head(_IN_WORDS)
     wrong = mistaken(predictions).merge(images[["content", "part"]], on="content")
-    contents = set(samples["content"]) | set(wrong["content"])
+    contents = set(samples["content"]) | set(wrong["content"]) | evidence.contents(facts.metrics, facts.verdict)
     wanted = images.loc[images["content"].isin(contents), ["content", "part"]]
     data = read(pa.Table.from_pandas(wanted, preserve_index=False))
-    describer = Describer(Extractor.of(facts.knobs))
+    paths = dict(zip(images["content"], images["path"], strict=True))
+    thumbnails = {content: _thumbnail(image) for content, image in data.items()}
+
+    def picture(content: str) -> evidence.Picture | None:
+        return evidence.Picture(thumbnails[content], paths[content]) if content in thumbnails else None
+
+    looked = seen.seen(samples, data, chain)
     n_test = len(predictions)
     return Report(
         name=facts.place.name,
@@ -64,18 +64,19 @@ def assembled(facts: Facts, chain: Chain, *, roster: pa.Table, predictions: pa.T
         knobs=facts.knobs,
         hashes=facts.hashes,
         warnings=warnings(facts),
-        samples={str(label): [_thumbnail(data[content]) for content in rows["content"]] for label, rows in samples.groupby("label")},
-        keypoints=[_with_keypoints(describer, data[row.content], str(row.path)) for row in drawn.itertuples()],
-        words=_words(describer, chain, [data[content] for content in in_words["content"]]),
+        samples={str(label): [thumbnails[content] for content in rows["content"]] for label, rows in samples.groupby("label")},
+        keypoints=looked.keypoints,
+        words=looked.words,
         vocabulary=dict(facts.manifests["learn_vocabulary"]["counts"]),
         mistakes=[
-            Mistake(_thumbnail(data[row["content"]]), row["image"], row["label"], row["prediction"], row["probability"])
+            Mistake(thumbnails[row["content"]], row["image"], row["label"], row["prediction"], row["probability"])
             for row in wrong.to_dict("records")
         ],
         n_mistakes=int((predictions["label"].to_pandas() != predictions["prediction"].to_pandas()).sum()),
         notices=notices(facts),
         links={"features": "features.csv", "predictions": "predictions.csv", "summary": "summary.json"},
         cost=facts.cost,
+        evidence=evidence.evidence(facts.metrics, facts.verdict, picture=picture),
     )
 
 
@@ -103,7 +104,7 @@ def score_rows(metrics: Mapping[str, Any]) -> list[Score]:
         _score("official: all test images", official, ""),
         _score("group-safe: test images of groups that are not in train", safe, safe["why"]),
         Score(
-            "cross-validated by groups, on training images",
+            "cross-validated: by groups, on training images",
             validation["accuracy"],
             tuple(validation["interval"]),
             validation["macro_f1"],
@@ -166,14 +167,3 @@ def _some(names: Sequence[str]) -> str:
 
 def _thumbnail(data: bytes) -> bytes:
     return pictures.thumbnail(decode.decode(data, side_px=_THUMBNAIL_PX), _THUMBNAIL_PX)
-
-
-def _with_keypoints(describer: Describer, data: bytes, path: str) -> Picture:
-    image, keypoints = describer.keypoints(data)
-    return Picture(pictures.with_keypoints(image, keypoints), f"{path}: {len(keypoints):,} keypoints")
-
-
-def _words(describer: Describer, chain: Chain, images: Sequence[bytes]) -> list[Picture]:
-    preparation = Preparation.of(chain.knobs)
-    strips = pictures.word_strips(images, describer=describer, to_words=lambda rows: assign(prepare(rows, preparation), chain.words))
-    return [Picture(strip.jpeg, f"word {strip.word}") for strip in strips]

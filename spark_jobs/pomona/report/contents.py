@@ -7,15 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from pomona.cost import Cost
-
-Bounds = tuple[float | None, float | None]
-
-
-class Picture(NamedTuple):
-    """A picture (JPEG or PNG) and what stands under it."""
-
-    image: bytes
-    caption: str
+from pomona.report.evidence import Bounds, Evidence, Picture
 
 
 class Mistake(NamedTuple):
@@ -79,6 +71,7 @@ class Report:
     hashes : name → hexadecimal
     links : what → where the figures lie, as text
     started_by : what started the run, in words
+    evidence : what the scores are worth, and how the model did against the champion
     cost : the estimate on AWS; None on machines of one's own
     """
 
@@ -107,6 +100,7 @@ class Report:
     notices: Mapping[str, Listing] = field(default_factory=dict)
     links: Mapping[str, str] = field(default_factory=dict)
     started_by: str = ""
+    evidence: Evidence = field(default_factory=Evidence)
     cost: Cost | None = None
 
 

@@ -11,7 +11,8 @@ import jinja2
 from pomona import __version__
 from pomona.knobs import KNOBS
 from pomona.report import formats
-from pomona.report.contents import Report
+from pomona.report.charts import contest_bar, reliability_chart, score_chart
+from pomona.report.contents import Report, Score
 
 _CELLS_WITH_TEXT = 16
 _SHOWN_MISTAKES = 60
@@ -70,6 +71,11 @@ def render(report: Report) -> str:
     return environment.get_template("page.html").render(
         report=report,
         headline=headline(report),
+        evidence=report.evidence,
+        all_scores=every_score(report),
+        chart=score_chart(every_score(report)),
+        reliability=reliability_chart(report.evidence.bins),
+        contest=contest_bar(report.evidence.figures),
         shown_scores=[score for score in report.scores if score.accuracy is not None][:2],
         balance=balance(report.counts),
         largest=max((sum(sides.values()) for sides in report.images_per_label.values()), default=0),
@@ -82,6 +88,25 @@ def render(report: Report) -> str:
         shown_lines=_SHOWN_LINES,
         project_version=__version__,
     )
+
+
+def every_score(report: Report) -> list[Score]:
+    """The report's scores, those without copies behind the first, the official one."""
+    without = [
+        Score(
+            f"without {kind} copies: official, less the test images that have one in train",
+            found.accuracy,
+            found.accuracy_interval,
+            found.macro_f1,
+            (None, None),
+            found.n_images,
+            found.n_groups,
+            "" if found.n_images else "every test image has one",
+        )
+        for kind, found in (("exact", report.evidence.exact), ("near", report.evidence.near))
+        if found is not None and found.n_test
+    ]
+    return [*report.scores[:1], *without, *report.scores[1:]]
 
 
 def headline(report: Report) -> str:
