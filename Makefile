@@ -10,7 +10,7 @@ FIRST = $(firstword $(wildcard $(BIN)/python) $(PYTHON))
 # Where it is set (many containers), every process would compile Airflow and Spark's Python anew: 2 s each.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run up down check-settings serve test test-heavy test-faults test-s3 test-arrivals test-compose test-emr test-spark35 lint bench checked setup lock s3-jars package compose-env
+.PHONY: help run up down check-settings serve served rollback release test test-heavy test-faults test-s3 test-arrivals test-compose test-emr test-spark35 lint bench checked setup lock s3-jars package compose-env
 help:  ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## /\1\t/' | expand -t 16
 
@@ -28,6 +28,15 @@ check-settings: setup  ## what the deployment still lacks: a line for each thing
 
 serve: setup  ## the champion behind an address: an image in, label and probabilities out
 	@$(BIN)/python -m serving
+
+served: setup  ## which version is champion, since when and why; AT='2026-11-17 14:00' (UTC): which one was it then
+	@$(BIN)/python -m run.champion served --at="$${AT:-}"
+
+rollback: setup  ## an earlier version is checked, made champion and held there; REASON='…' TO=version, by default the one before
+	@$(BIN)/python -m run.champion rollback --to="$${TO:-}" --reason="$${REASON:-}"
+
+release: setup  ## ends the hold of a rollback: better models are promoted again
+	@$(BIN)/python -m run.champion release --reason="$${REASON:-}"
 
 test: setup lint  ## every check but the heavy ones, in under ten minutes
 	@$(BIN)/python -m pytest -m "not heavy"

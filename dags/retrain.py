@@ -6,6 +6,7 @@ trains, judges the model against the champion and registers it. One task is one 
 - **Nothing new**: the run ends after `ingest`, the later tasks are skipped, and the log says why.
 - **On EMR** a run has a cluster of its own, made when there is work for it and ended however the run ends.
 - **A refused model** is an outcome: the run succeeds, the version is registered, the champion stays.
+- **Approval**, where the deployment requires it, is asked of a person when the verdict says *promote*: under *Required Actions*.
 - **Knobs** left empty have the value of the preset. A task may be cleared at any time; it gives the same result.
 - Folder names are labels. Where to put pictures, and what became of each run: the page *Pomona* in the menu.
 """
@@ -62,5 +63,9 @@ with DAG(
     tasks = {stage: StageOperator(stage=stage) for stage in STAGES}
     for earlier, later in edges():
         tasks[earlier] >> tasks[later]
+    if deployment.require_approval:
+        from pomona_airflow.approval import before_register
+
+        before_register(tasks, deployment)
     if deployment.engine == "emr" and not deployment.emr.cluster:
         around(tasks.values())

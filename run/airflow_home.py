@@ -95,3 +95,16 @@ class AirflowHome:
             last = (log.read_text(errors="replace").strip() or "no output").splitlines()[-1]
             raise RuntimeError(f"Airflow's database {self.folder / 'airflow.db'} could not be made: {last} (all of it: {log})")
         self.migrated.touch()
+
+
+def use_airflow(deployment: Deployment) -> None:
+    """Makes this process a part of the Airflow that is there, or of that of `make up`: connections are looked up in it."""
+    if "AIRFLOW_HOME" in os.environ:
+        there = True
+    else:
+        home = AirflowHome.of(deployment.state / "up" / deployment.name, deployment)
+        os.environ |= home.environment
+        there = home.migrated.exists()
+    if there:
+        # Airflow's own word for "may read the database"; without it only the environment is asked for connections.
+        os.environ.setdefault("_AIRFLOW_PROCESS_CONTEXT", "server")

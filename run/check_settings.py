@@ -26,7 +26,7 @@ from pomona_airflow.engines import engine_of
 from pomona_airflow.java import java_home
 from pomona_airflow.s3a import on_s3
 from run import checks_on_aws
-from run.airflow_home import AirflowHome
+from run.airflow_home import use_airflow
 
 if TYPE_CHECKING:
     from pomona.lake import Lake
@@ -50,7 +50,7 @@ def main() -> int:
         deployment = Deployment.from_environment()
     except BadSetting as error:
         return _missing("settings", str(error))
-    _use_airflow(deployment)
+    use_airflow(deployment)
     print(_line("ok", "settings", f"name {deployment.name}, engine {deployment.engine}"), flush=True)
     fit = [_passes(name, check, deployment) for name, check in checks(deployment).items()]
     if not all(fit):
@@ -194,19 +194,6 @@ def submit(run: str) -> int:
         logging.getLogger("botocore").setLevel(logging.WARNING)
     place = Place(run, deployment.name, deployment.lake, deployment.landing, deployment.tracking, deployment.s3.text)
     return int(engine_of(deployment).run(_job(deployment, run), arguments("probe", place, {})))
-
-
-def _use_airflow(deployment: Deployment) -> None:
-    """Makes this process a part of the Airflow that is there, or of that of `make up`: connections are looked up in it."""
-    if "AIRFLOW_HOME" in os.environ:
-        there = True
-    else:
-        home = AirflowHome.of(deployment.state / "up" / deployment.name, deployment)
-        os.environ |= home.environment
-        there = home.migrated.exists()
-    if there:
-        # Airflow's own word for "may read the database"; without it only the environment is asked for connections.
-        os.environ.setdefault("_AIRFLOW_PROCESS_CONTEXT", "server")
 
 
 def _passes(name: str, check: Check, deployment: Deployment) -> bool:

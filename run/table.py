@@ -23,10 +23,16 @@ def table(summary: Mapping[str, Any], outcomes: Mapping[str, Mapping[str, Any]],
         *_cost(summary.get("cost")),
         ("model", f"{model['name']} version {model['version']}{', now champion' if model['champion'] else ''}"),
         ("verdict", f"{verdict['decision']}: {verdict['reason']}"),
+        *_kept(verdict, model, outcomes),
         ("report", f"{place}/{summary['files']['report']}"),
         ("next", f"POMONA_NAME={model['name']} make serve"),
     ]
     return "\n".join(["", *(f"  {name:<9} {text}" for name, text in rows)])
+
+
+def _kept(verdict: Mapping[str, Any], model: Mapping[str, Any], outcomes: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """Why the champion stayed although the verdict was for the model: a hold, an answer, another champion meanwhile."""
+    return [("", outcomes["register"]["line"])] if verdict["decision"] == "promote" and not model["champion"] else []
 
 
 def _cost(cost: Mapping[str, Any] | None) -> list[tuple[str, str]]:

@@ -12,7 +12,16 @@ AIRFLOW = PROJECT / "plugins" / "pomona_airflow"
 OURS = ("pomona", "pomona_airflow", "serving", "run", "demo", "bench", "run_stage")
 CONTRACT = {"pomona.stages", "pomona.knobs", "pomona.command", "pomona.outcome", "pomona.s3"}
 # What a task or trigger may use once it runs: the lake and other places, and the questions that are asked of them there.
-INSIDE = {"pomona.lake", "pomona.storage", "pomona.store_faults", "pomona.lookout", "pomona.errand", "pomona.newness"}
+INSIDE = {
+    "pomona.lake",
+    "pomona.storage",
+    "pomona.store_faults",
+    "pomona.lookout",
+    "pomona.errand",
+    "pomona.newness",
+    "pomona.approval",
+    "pomona.reigns",
+}
 HEAVY = {"pyspark", "cv2", "mlflow", "faiss", "sklearn", "pandas"}
 
 

@@ -23,10 +23,13 @@ _END_MINUTES = 30
 _GRACE_MINUTES = 10
 
 
-def around(stages: Iterable[BaseOperator]) -> None:
-    """Puts the cluster around these tasks: its creation before the first of them, its end behind the last, however they end."""
+def around(stages: Iterable[BaseOperator], *, look_first: bool = True) -> None:
+    """Puts the cluster around these tasks: its creation before the first of them, its end behind the last, however they end.
+
+    `look_first`: only when the landing zone shows that there is work.
+    """
     tasks = list(stages)
-    create, terminate = CreateCluster(), TerminateCluster()
+    create, terminate = CreateCluster(look_first=look_first), TerminateCluster()
     terminate.as_teardown(setups=create)
     for task in tasks:
         if not task.upstream_task_ids:
@@ -45,7 +48,8 @@ class CreateCluster(BaseOperator):
     ui_color = "#e5eef4"
     operator_extra_links = (OutcomeLink(),)
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, *, look_first: bool = True, **options: Any) -> None:
+        self.look_first = look_first
         self._killed = False
         self._run_id = ""
         options.setdefault("task_id", "create_cluster")
@@ -68,7 +72,8 @@ class CreateCluster(BaseOperator):
             When the triggerer waits.
         """
         deployment, began, self._run_id = Deployment.from_environment(), datetime.now(UTC), context["run_id"]
-        self._stop_if_idle(deployment, context, began)
+        if self.look_first:
+            self._stop_if_idle(deployment, context, began)
         clusters = Clusters.of(deployment)
         try:
             _reap(self, clusters, context)

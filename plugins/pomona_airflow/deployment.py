@@ -61,6 +61,8 @@ class Deployment:
     s3: S3
     s3_jars: Path
     watch: Watch
+    require_approval: bool
+    approval_hours: int
     airflow_port: int
     mlflow_port: int
     serve_port: int
@@ -88,6 +90,12 @@ class Deployment:
         tracking = check.uri("POMONA_TRACKING", read("POMONA_TRACKING")) or f"sqlite:///{state / 'mlflow.db'}"
         if engine in ON_AWS:
             _stop_if_out_of_reach(engine, POMONA_LANDING=landing, POMONA_LAKE=lake, POMONA_TRACKING=tracking)
+        emr, require_approval = read_emr(read, lake=lake), check.truth("POMONA_REQUIRE_APPROVAL", read("POMONA_REQUIRE_APPROVAL"))
+        if require_approval and engine == "emr" and not emr.cluster:
+            raise BadSetting(
+                f"POMONA_REQUIRE_APPROVAL={read('POMONA_REQUIRE_APPROVAL')!r} would keep a run's own cluster waiting for a person until it "
+                "ends for being idle: set POMONA_EMR_CLUSTER, or POMONA_ENGINE=emr-serverless"
+            )
         return cls(
             name=check.name(read("POMONA_NAME"), landing),
             landing=landing,
@@ -97,7 +105,7 @@ class Deployment:
             schedule=check.cron("POMONA_SCHEDULE", read("POMONA_SCHEDULE")),
             state=state,
             deferrable=check.truth("POMONA_DEFERRABLE", read("POMONA_DEFERRABLE")),
-            emr=read_emr(read, lake=lake),
+            emr=emr,
             spark_cores=check.matching(
                 "POMONA_SPARK_CORES", read("POMONA_SPARK_CORES") or "*", r"\*|[1-9]\d*", "* (all) or a whole number"
             ),
@@ -113,6 +121,8 @@ class Deployment:
             s3=_s3(read),
             s3_jars=Path(read("POMONA_S3_JARS") or state / "s3-jars").expanduser().absolute(),
             watch=_watch(read),
+            require_approval=require_approval,
+            approval_hours=check.number(read, "POMONA_APPROVAL_HOURS", 72, 1),
             airflow_port=check.port("POMONA_AIRFLOW_PORT", read("POMONA_AIRFLOW_PORT") or "8080"),
             mlflow_port=check.port("POMONA_MLFLOW_PORT", read("POMONA_MLFLOW_PORT") or "5000"),
             serve_port=check.port("POMONA_SERVE_PORT", read("POMONA_SERVE_PORT") or "8000"),

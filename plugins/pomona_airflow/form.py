@@ -1,4 +1,4 @@
-"""The trigger form: one field for each knob, with the command line's own bounds."""
+"""The trigger forms: of `retrain` one field for each knob, with the command line's own bounds; of `rollback` its three."""
 
 from __future__ import annotations
 
@@ -14,6 +14,17 @@ _JSON_TYPES = {bool: "boolean", int: "integer", float: "number", str: "string"}
 def params() -> dict[str, Param]:
     """A parameter for each knob. All but the preset are empty at first: an empty one has the preset's value."""
     return {knob.name: Param(_first(knob), **_schema(knob)) for knob in KNOBS.values()}
+
+
+def rollback_params() -> dict[str, Param]:
+    """Which version is put back and why, or that the hold of an earlier rollback ends."""
+    version = "Number of the version to put back. 0: the champion before this one."
+    release = "No rollback: ends the hold of an earlier one, so that better models are promoted again."
+    return {
+        "version": Param(0, type="integer", minimum=0, title="Version", description=version),
+        "reason": Param(None, type=["null", "string"], title="Reason", description="Why, in words. The ledger of promotions keeps it."),
+        "release": Param(False, type="boolean", title="Release", description=release),
+    }
 
 
 def _first(knob: Knob) -> str | None:

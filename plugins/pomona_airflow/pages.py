@@ -10,7 +10,7 @@ from fastapi.responses import HTMLResponse, Response
 
 from pomona.command import run_key
 from pomona.outcome import BadInput
-from pomona.stages import STAGES
+from pomona.stages import ROLLBACK, STAGES
 from pomona_airflow.deployment import Deployment
 from pomona_airflow.links import PREFIX
 
@@ -45,9 +45,9 @@ def _unreachable(request: Request, fault: BadInput) -> Response:
 
 @app.get("/")
 def start(user: GetUserDep) -> HTMLResponse:
-    """What to do next: where the landing zone is, whether anything is in it, how folders become labels, the latest runs."""
+    """What to do next: where the landing zone is, whether anything is in it, how folders become labels, the champion, the latest runs."""
     deployment = Deployment.from_environment()
-    return _page(f"Pomona: {deployment.name}", landing_text(deployment) + _runs(deployment))
+    return _page(f"Pomona: {deployment.name}", landing_text(deployment) + _champion(deployment) + _runs(deployment))
 
 
 @app.get("/runs/{run}")
@@ -58,8 +58,9 @@ def run(run: str, user: GetUserDep) -> HTMLResponse:
     deployment, key = Deployment.from_environment(), run_key(run)
     lake = Lake(deployment.lake, deployment.name, deployment.s3)
     rows = []
-    for stage, declared in STAGES.items():
-        outcome = lake.outcome(key, stage)
+    rolled_back = lake.outcome(key, ROLLBACK.name)
+    for stage, declared in ({ROLLBACK.name: ROLLBACK} if rolled_back else STAGES).items():
+        outcome = rolled_back or lake.outcome(key, stage)
         state, line, seconds = (
             (outcome["status"], outcome["line"], f"{outcome['seconds']:.1f} s") if outcome else ("", f"not yet: {declared.help}", "")
         )
@@ -114,6 +115,15 @@ def _starts(deployment: Deployment) -> str:
         f"a run starts by itself when {watch.min_new_images:,} new pictures have arrived and none came for {watch.settle_s:,} s, "
         f"or when the oldest has waited {watch.max_wait_s:,} s.{cron}"
     )
+
+
+def _champion(deployment: Deployment) -> str:
+    """Which version is champion as the ledger last knew it: MLflow itself is not asked, the page must not wait for it."""
+    from pomona import reigns
+    from pomona.lake import Lake
+
+    documents = Lake(deployment.lake, deployment.name, deployment.s3).entries("promotions")
+    return f"<h2>Champion</h2><p>{escape(reigns.served(deployment.name, documents))}" if documents else ""
 
 
 def _runs(deployment: Deployment) -> str:

@@ -14,7 +14,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException, Airfl
 from pomona.command import Place, arguments, run_key
 from pomona.knobs import BadKnob, resolve
 from pomona.outcome import BadInput
-from pomona.stages import STAGES
+from pomona.stages import JOBS
 from pomona_airflow.deployment import ON_AWS, Deployment, NotReady
 from pomona_airflow.engines import engine_of
 from pomona_airflow.links import JobLink, OutcomeLink, ReportLink
@@ -31,7 +31,7 @@ class StageOperator(BaseOperator):
     ui_color = "#e8f4e5"
 
     def __init__(self, *, stage: str, **options: Any) -> None:
-        declared = STAGES[stage]
+        declared = JOBS[stage]
         self.stage = stage
         self.job_page = ""
         self._kill: Callable[[], None] | None = None
@@ -69,7 +69,9 @@ class StageOperator(BaseOperator):
         except BadKnob as error:
             raise AirflowFailException(str(error)) from None
         place = Place(run_key(run_id), deployment.name, deployment.lake, deployment.landing, deployment.tracking, deployment.s3.text)
-        return arguments(self.stage, place, knobs, job=job, asked=asked, started_by=started_by)
+        return arguments(
+            self.stage, place, knobs, job=job, asked=asked, started_by=started_by, require_approval=deployment.require_approval
+        )
 
     def on_kill(self) -> None:
         """Ends the job with all its processes, once."""
@@ -178,7 +180,7 @@ class StageOperator(BaseOperator):
         if code or outcome["status"] == "fault":
             raise AirflowException(line)
         self.log.info("%s: %s", outcome["status"].replace("_", " "), line)
-        if outcome["status"] == "nothing_new" and not STAGES[self.stage].reads:
+        if outcome["status"] == "nothing_new" and not JOBS[self.stage].reads:
             self.log.info("all later stages are skipped")
             # What tears a cluster down is no stage: it runs all the same.
             later = sorted(task.task_id for task in self.get_flat_relatives() if not task.is_teardown)
@@ -193,7 +195,7 @@ def _outcome(deployment: Deployment, run: str, stage: str) -> dict[str, Any] | N
 
 def _doc(stage: str) -> str:
     """The task's page: what the stage does, reads and writes, and the knobs it obeys."""
-    declared = STAGES[stage]
+    declared = JOBS[stage]
     rows = {
         "Reads": ", ".join(declared.reads) or "the landing zone",
         "Writes": ", ".join(declared.writes),
