@@ -99,6 +99,8 @@ def summary(facts: Facts) -> dict[str, Any]:
         "official": {name: facts.metrics["official"][name] for name in _SCORE},
         "group_safe": {name: facts.metrics["group_safe"][name] for name in (*_SCORE, "why")},
         "cross_validated": _validation(facts.metrics["validation"]),
+        "without_exact_copies": _without(facts.metrics, "exact"),
+        "without_near_copies": _without(facts.metrics, "near"),
     }
     seconds = facts.seconds
     return {
@@ -109,11 +111,12 @@ def summary(facts: Facts) -> dict[str, Any]:
         "ended": now(),
         "counts": facts.counts,
         "scores": scores,
+        **worth(facts.metrics, facts.verdict),
         "seconds": {**seconds, "total": round(sum(seconds.values()), 3)},
         "cost": facts.cost.document if facts.cost else None,
         "hashes": facts.hashes,
         "model": {"name": facts.place.name, "version": facts.version, "champion": facts.alias_moved},
-        "verdict": {name: facts.verdict[name] for name in ("decision", "reason", "champion")},
+        "verdict": {name: facts.verdict.get(name) for name in ("decision", "reason", "champion", "rule")},
         "snapshot": facts.notes["snapshot"],
         "extractor": facts.manifests["describe"]["notes"]["extractor"],
         "knobs": facts.knobs,
@@ -128,6 +131,48 @@ def summary(facts: Facts) -> dict[str, Any]:
             "predictions_csv": "predictions.csv",
         },
     }
+
+
+def worth(metrics: Mapping[str, Any], verdict: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """What the scores are worth: `copies`, `robustness`, `calibration` and `baselines`, with None for what was not measured."""
+    exact, near = (_copies(metrics, kind) for kind in ("exact", "near"))
+    robustness, calibration = metrics.get("robustness") or {}, metrics.get("calibration") or {}
+    accuracies = {row["name"]: row["accuracy"] for row in robustness.get("rows", [])}
+    baselines = verdict.get("baselines") or {}
+    return {
+        "copies": {"exact": exact.get("n_test"), "removed": exact.get("n_removed"), "near": near.get("n_test")},
+        "robustness": {
+            "worst": robustness.get("worst") or None,
+            "accuracy": accuracies.get(robustness.get("worst")),
+            "unspoiled": accuracies.get("none"),
+            "n_images": robustness.get("n_images", 0),
+            "n_groups": robustness.get("n_groups", 0),
+        },
+        "calibration": {name: calibration.get(name) for name in ("expected_error", "log_loss", "brier")},
+        "baselines": {name: baselines.get(name) for name in ("majority", "histogram")},
+    }
+
+
+def figures(metrics: Mapping[str, Any], verdict: Mapping[str, Any]) -> dict[str, float | None]:
+    """The same figures under flat names, as MLflow wants them."""
+    found = worth(metrics, verdict)
+    without = {f"without_{kind}_copies_accuracy": (_without(metrics, kind) or {}).get("accuracy") for kind in ("exact", "near")}
+    return {
+        **without,
+        "robustness_worst_accuracy": found["robustness"]["accuracy"],
+        "calibration_error": found["calibration"]["expected_error"],
+        "baseline_majority_accuracy": found["baselines"]["majority"],
+        "baseline_histogram_accuracy": found["baselines"]["histogram"],
+    }
+
+
+def _copies(metrics: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
+    return (metrics.get("leakage") or {}).get(kind) or {}
+
+
+def _without(metrics: Mapping[str, Any], kind: str) -> dict[str, Any] | None:
+    found = _copies(metrics, kind).get("without")
+    return {name: found[name] for name in ("accuracy", "accuracy_interval", "macro_f1", "n_images", "n_groups")} if found else None
 
 
 def _validation(validation: Mapping[str, Any]) -> dict[str, Any]:

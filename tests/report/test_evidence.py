@@ -50,7 +50,7 @@ def test_every_part_of_the_documents_is_told() -> None:
         "darker brightness × 0.7 worst 45.0 %35.0 % to 50.0 % −45.0",
         "On average the probability is 7.0 % away from how often it is right; log loss 0.321, Brier score 0.123",
         "90.0 % to 100.0 %2095.0 %100.0 %",
-        "colour histogram70.0 %60.0 % to 80.0 % −15.3",
+        "against all, points colour histogram70.0 %60.0 % to 80.0 %−15.3",
         "round 3is apple; 25.0 % of 8 images righttaken for plum 5×, pear 1×",
         "The new model is right on 90 of 100 pictures, the old one on 75.",
         "not inferior: met, and it decided",

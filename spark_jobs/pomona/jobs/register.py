@@ -19,7 +19,7 @@ from pomona.outcome import BadInput, Result
 from pomona.report.assembly import assembled
 from pomona.report.page import render
 from pomona.stages import STAGES
-from pomona.summary import Facts, summary
+from pomona.summary import Facts, figures, summary
 from pomona.vision.chain import Chain
 from pomona.vision.classify import Classifier
 from pomona.work import Work
@@ -41,7 +41,7 @@ def run(work: Work) -> Result:
         probes=list(work.pictures(probes(roster)).values()),
         trained_on=trained_on(roster),
         params=facts.knobs,
-        metrics=_metrics(facts.metrics),
+        metrics=_metrics(facts),
         tags=_tags(facts),
     )
     _stop_if_other(work, registered, facts)
@@ -120,8 +120,8 @@ def trained_on(roster: pa.Table) -> pa.Table:
     return roster.filter(pc.equal(roster["split"], "train")).select(["content", "group"])
 
 
-def _metrics(metrics: Mapping[str, Any]) -> dict[str, float | None]:
-    official, safe, validation = (metrics[name] for name in ("official", "group_safe", "validation"))
+def _metrics(facts: Facts) -> dict[str, float | None]:
+    official, safe, validation = (facts.metrics[name] for name in ("official", "group_safe", "validation"))
     named = {
         f"{prefix}{score}": scores[score]
         for prefix, scores in (("", official), ("group_safe_", safe), ("cross_validated_", validation))
@@ -129,7 +129,7 @@ def _metrics(metrics: Mapping[str, Any]) -> dict[str, float | None]:
     }
     for score in ("accuracy", "macro_f1"):
         named[f"{score}_low"], named[f"{score}_high"] = official[f"{score}_interval"]
-    return named
+    return {**named, **figures(facts.metrics, facts.verdict)}
 
 
 def _tags(facts: Facts) -> dict[str, Any]:
