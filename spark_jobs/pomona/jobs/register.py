@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from pomona import approval, promotions, tracking
 from pomona.bundle import N_PROBES
 from pomona.cost import Cost, continued, cost
+from pomona.fitted import fitted
 from pomona.lake import now
 from pomona.outcome import BadInput, Result
 from pomona.report.assembly import assembled
 from pomona.report.page import render
 from pomona.stages import STAGES
 from pomona.summary import Facts, figures, summary
-from pomona.vision.chain import Chain
-from pomona.vision.classify import Classifier
 from pomona.work import Work
 
 if TYPE_CHECKING:
@@ -32,7 +30,7 @@ def run(work: Work) -> Result:
     """Registers the model, moves the alias or not, and writes what people read."""
     tracking.warm(work.order.place.tracking)
     facts, roster = gathered(work), work.table("roster")
-    chain = fitted(work, facts.knobs)
+    chain = fitted(work)
     registered = tracking.register(
         work.order.place.tracking,
         work.order.place.name,
@@ -93,14 +91,6 @@ def cost_so_far(work: Work) -> Cost | None:
     }
     ours = continued(usages, seconds=work.seconds, ended=now())
     return cost({**usages, "register": ours} if ours else usages)
-
-
-def fitted(work: Work, knobs: Mapping[str, Any]) -> Chain:
-    """The run's vocabulary, projection and classifier as one chain."""
-    encoder = work.arrays("encoder")
-    return Chain(
-        knobs, work.arrays("vocabulary")["words"], encoder["mean"], encoder["components"], Classifier.from_arrays(work.arrays("model"))
-    )
 
 
 def probes(roster: pa.Table) -> pa.Table:
