@@ -167,7 +167,7 @@ def test_an_alias_that_points_to_nothing_is_a_broken_champion_and_not_none(store
     with sqlite3.connect(store.removeprefix("sqlite:///")) as database:
         database.execute("UPDATE registered_model_aliases SET version = 7 WHERE name = 'dangling'")
     champion = tracking.champion(store, "dangling")
-    assert (champion.version, champion.broken) == (7, "version 7, which was made champion, does not exist")
+    assert (champion.version, champion.broken) == (7, "version 7 does not exist, or no more")
 
 
 def test_a_version_whose_files_are_gone_cannot_be_fetched_and_says_so(store, tmp_path):

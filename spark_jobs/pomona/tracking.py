@@ -91,7 +91,7 @@ def version(tracking: str, name: str, number: int) -> Champion:
     client = connect(tracking)
     found = _or_none(lambda: client.get_model_version(name, str(number)))
     if found is None:
-        return Champion(number, "", {}, f"version {number}, which was made champion, does not exist")
+        return Champion(number, "", {}, f"version {number} does not exist, or no more")
     broken = "" if found.status == "READY" else f"version {number} is {found.status}: {found.status_message or 'no reason given'}"
     return Champion(number, found.tags.get(RUN_TAG, ""), dict(found.tags), broken)
 
