@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pomona.command import Place
-from pomona.judgement import scores
+from pomona.scoring import scores
 from pomona.summary import Facts, figures, summary, worth
 from tests.report.documents import WITHOUT, metrics, verdict
 

@@ -12,7 +12,7 @@ def metrics(contents: Sequence[str], scored: Mapping[str, Any]) -> dict[str, Any
     """All parts beside those of `scored` (`official`, `group_safe`, `validation`), over at least two contents."""
     test, train = contents[0], contents[-1]
     without_near = WITHOUT | {"accuracy": 0.8, "accuracy_interval": [0.6, 0.9], "n_images": 10, "n_groups": 3}
-    spoiled = (("none", "", 0.9), ("blur", "σ 2 px", 0.85), ("darker", "brightness × 0.7", 0.45), ("turned", "30°", 0.9))
+    spoiled = (("none", "as they are", 0.9), ("blur", "σ 2 px", 0.85), ("darker", "brightness × 0.7", 0.45), ("turned", "30°", 0.9))
     ablation = [{"without": "colour histogram", "accuracy": 0.7, "interval": [0.6, 0.8], "difference": -0.153}]
     return {
         **scored,

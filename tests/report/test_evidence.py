@@ -9,12 +9,12 @@ import cv2
 import numpy as np
 import pytest
 
-from pomona.judgement import scores
 from pomona.report.charts import contest_bar, reliability_chart, score_chart
 from pomona.report.contents import Score
 from pomona.report.evidence import Bin, Evidence, Picture, contents, evidence
 from pomona.report.page import every_score, render
 from pomona.report.pictures import thumbnail
+from pomona.scoring import scores
 from tests.report.documents import metrics, verdict
 from tests.report.test_report import NASTY, PIXEL, Page, report
 
@@ -46,6 +46,7 @@ def test_every_part_of_the_documents_is_told() -> None:
         "3 pairs, test on the left, train on the right",
         "without exact copies: official, less the test images that have one in train 87.5 %75.0 % to 95.0 %",
         "The same 40 test images in 9 groups, spoiled in each way",
+        "nothing as they are 90.0 %80.0 % to 95.0 % –",
         "blur σ 2 px 85.0 %75.0 % to 90.0 %",
         "darker brightness × 0.7 worst 45.0 %35.0 % to 50.0 % −45.0",
         "On average the probability is 7.0 % away from how often it is right; log loss 0.321, Brier score 0.123",

@@ -14,11 +14,11 @@ import pytest
 
 import pomona
 from pomona.cost import Cost
-from pomona.judgement import scores
 from pomona.knobs import resolve
 from pomona.report import formats
 from pomona.report.contents import Listing, Mistake, Picture, Report, Score, Timing, samples_per_label
 from pomona.report.page import balance, headline, most_confused, render
+from pomona.scoring import scores
 
 NASTY = "<script>alert(1)</script>"
 PIXEL = b"\x89PNG\r\n\x1a\n-pixel"
