@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pomona import judgement
+from pomona import scoring
 
 if TYPE_CHECKING:
     import pandas as pd
 
+_PAIRS = 50
+_GROUPS = 12
+_IMAGES_OF_A_GROUP = 4
 
-def measured(
+
+def scored(
     rows: pd.DataFrame, *, classes: Sequence[str], unsafe_groups: Collection[str], resamples: int, seed: int
 ) -> dict[str, dict[str, Any]]:
     """The parts `official` and `group_safe` of the metrics document.
@@ -24,13 +28,106 @@ def measured(
     unsafe_groups : whose test images are too close to training images
     """
     labels, predictions, groups = (rows[name].to_numpy() for name in ("label", "prediction", "group"))
-    official = judgement.scores(labels, predictions, classes)
+    official = scoring.scores(labels, predictions, classes)
     official["n_groups"] = len(set(groups))
-    safe, held = judgement.group_safe(labels, predictions, groups, unsafe_groups=unsafe_groups, classes=classes)
+    safe, held = scoring.group_safe(labels, predictions, groups, unsafe_groups=unsafe_groups, classes=classes)
     for scores, chosen in ((official, np.ones(len(rows), dtype=bool)), (safe, held)):
+        columns = labels[chosen], predictions[chosen], groups[chosen]
         for statistic in ("accuracy", "macro_f1"):
-            found = judgement.interval(
-                labels[chosen], predictions[chosen], groups[chosen], statistic=statistic, resamples=resamples, seed=seed
-            )
+            found = scoring.interval(*columns, statistic=statistic, resamples=resamples, seed=seed)
             scores[f"{statistic}_interval"] = [found.low, found.high]
+        recalls = scoring.recall_intervals(*columns, scores["classes"], resamples=resamples, seed=seed)
+        for name, between in recalls.items():
+            scores["per_class"][name] |= {"recall_interval": [between.low, between.high], "groups": between.n_groups}
     return {"official": official, "group_safe": safe}
+
+
+def leakage(
+    rows: pd.DataFrame,
+    *,
+    exact: Mapping[str, int],
+    near: pd.DataFrame,
+    max_distance: int,
+    shared_groups: Sequence[str],
+    linked_groups: Sequence[tuple[str, str]],
+    resamples: int,
+    seed: int,
+) -> dict[str, Any]:
+    """The part `leakage` of the metrics document: copies across the split, with the scores on the test images that have none.
+
+    Parameters
+    ----------
+    rows : test images: content, label, prediction, group
+    exact : content of a test image → how many training copies of it were removed
+    near : the rows of `near_copies`
+    shared_groups, linked_groups : as ingest and `leakage.linked_by_near_copies` name them
+    """
+    near = near[near["content"].isin(rows["content"])]
+    copied, alike = rows["content"].isin(list(exact)), rows["content"].isin(near["content"])
+    return {
+        "exact": {
+            "n_test": int(copied.sum()),
+            "n_removed": sum(exact.values()),
+            "without": _score(rows[~copied], resamples=resamples, seed=seed),
+        },
+        "near": {
+            "n_test": int(alike.sum()),
+            "max_distance": max_distance,
+            "without": _score(rows[~alike], resamples=resamples, seed=seed),
+            "pairs": _pairs(near.merge(rows[["content", "group"]], on="content")),
+        },
+        "shared_groups": list(shared_groups),
+        "linked_groups": [list(pair) for pair in linked_groups],
+    }
+
+
+def worst_groups(rows: pd.DataFrame) -> list[dict[str, Any]]:
+    """The part `worst_groups` of the metrics document: at most 12 groups with a wrong image, lowest accuracy first.
+
+    Of equal accuracy the group with more images comes first.
+
+    Parameters
+    ----------
+    rows : test images: content, label, prediction, group
+    """
+    judged = rows.assign(right=rows["label"] == rows["prediction"]).sort_values(["right", "content"])
+    found: list[dict[str, Any]] = []
+    for group, images in judged.groupby("group"):
+        wrong = images[~images["right"]]
+        if len(wrong):
+            taken = sorted(wrong["prediction"].value_counts().items(), key=lambda entry: (-entry[1], entry[0]))
+            found.append(
+                {
+                    "group": str(group),
+                    "label": str(wrong["label"].iloc[0]),
+                    "n_images": len(images),
+                    "accuracy": float(images["right"].mean()),
+                    "taken_for": {str(label): int(n) for label, n in taken},
+                    "contents": images["content"].head(_IMAGES_OF_A_GROUP).tolist(),
+                }
+            )
+    return sorted(found, key=lambda row: (row["accuracy"], -row["n_images"], row["group"]))[:_GROUPS]
+
+
+def _score(rows: pd.DataFrame, *, resamples: int, seed: int) -> dict[str, Any]:
+    labels, predictions, groups = (rows[name].to_numpy() for name in ("label", "prediction", "group"))
+    found = scoring.scores(labels, predictions, ())
+    between = scoring.interval(labels, predictions, groups, statistic="accuracy", resamples=resamples, seed=seed)
+    return {
+        "accuracy": found["accuracy"],
+        "accuracy_interval": [between.low, between.high],
+        "macro_f1": found["macro_f1"],
+        "n_images": len(rows),
+        "n_groups": len(set(groups)),
+    }
+
+
+def _pairs(near: pd.DataFrame) -> list[dict[str, Any]]:
+    """At most 50 pairs, drawn from the groups in turn, each group's nearest first; then nearest first."""
+    ordered = near.sort_values(["distance", "content"])
+    ordered["turn"] = ordered.groupby("group").cumcount()
+    shown = ordered.sort_values(["turn", "distance", "content"]).head(_PAIRS).sort_values(["distance", "content"])
+    return [
+        {"test": test, "train": train, "distance": int(distance)}
+        for test, train, distance in zip(shown["content"], shown["train_content"], shown["distance"], strict=True)
+    ]

@@ -108,6 +108,23 @@ def interval(
     return Interval(low, high, len(members), n_groups)
 
 
+def recall_intervals(
+    labels: Names, predictions: Names, groups: Names, classes: Sequence[str], *, resamples: int, seed: int
+) -> dict[str, Interval]:
+    """The interval of each class's recall: that of the accuracy on its images, their groups resampled.
+
+    Parameters
+    ----------
+    labels, predictions, groups : (n_images,) str
+    """
+    truth, guess, members = (np.asarray(names, dtype=object) for names in (labels, predictions, groups))
+    found = {}
+    for name in classes:
+        chosen = truth == name
+        found[name] = interval(truth[chosen], guess[chosen], members[chosen], statistic="accuracy", resamples=resamples, seed=seed)
+    return found
+
+
 def group_safe(
     labels: Names, predictions: Names, groups: Names, *, unsafe_groups: Collection[str], classes: Sequence[str]
 ) -> tuple[dict[str, Any], NDArray[np.bool_]]:

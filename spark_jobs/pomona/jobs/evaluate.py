@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pomona import champion, judgement, measures, tracking
+from pomona import champion, judgement, tracking
 from pomona.formats import arrow_schema
-from pomona.leakage import unsafe_groups
+from pomona.metrics import measured
 from pomona.outcome import File, Result
 from pomona.vision.classify import Classifier, probabilities
 from pomona.work import LOG, Work, in_worker
@@ -74,7 +74,7 @@ def run(work: Work) -> Result:
     classifier = Classifier.from_arrays(work.arrays("model"))
     predictions, train_groups = _predicted(work, classifier)
     rows = predictions.drop_columns(["probabilities"]).to_pandas()
-    metrics = measured(work, rows, classifier, train_groups)
+    metrics = measured(work, predictions, classifier.classes, train_groups)
     verdict = judged(work, rows)
     for dataset in ("predictions", "metrics", "verdict"):
         work.clear(dataset)
@@ -106,16 +106,6 @@ def _predicted(work: Work, classifier: Classifier) -> tuple[pa.Table, set[str]]:
             train_groups.update(table.filter(pc.invert(is_test))["group"].unique().to_pylist())
             tables.append(predicted(table.filter(is_test), classifier))
     return pa.concat_tables(tables).sort_by("content"), train_groups
-
-
-def measured(work: Work, rows: pd.DataFrame, classifier: Classifier, train_groups: set[str]) -> dict[str, Any]:
-    """The metrics document of the contract."""
-    linked = work.lake.manifest(work.run, "ingest")["notes"]["linked_groups"]
-    unsafe = unsafe_groups(train_groups, [(test, train) for test, train in linked])
-    knobs = work.knobs
-    found = measures.measured(rows, classes=classifier.classes, unsafe_groups=unsafe, resamples=knobs["resamples"], seed=knobs["seed"])
-    further: dict[str, Any] = {"leakage": {}, "calibration": {}, "robustness": {}, "worst_groups": []}
-    return {**found, **further, "validation": work.document("validation")}
 
 
 def judged(work: Work, rows: pd.DataFrame) -> dict[str, Any]:
