@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+# 172 pictures of at most 100 pixels: under 2.5 MB of the page even if they were noise, and some 0.5 MB of photographs.
 PAIRS, GROUPS, GROUP_IMAGES, EXAMPLES = 50, 12, 4, 12
 
 Bounds = tuple[float | None, float | None]
