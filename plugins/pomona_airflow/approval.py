@@ -41,6 +41,7 @@ class Approval(HITLOperator):
     def __init__(self, *, hours: int, **options: Any) -> None:
         options.setdefault("task_id", "approve")
         options.setdefault("doc_md", _DOC)
+        self.hours = hours
         # The wait is bounded by `response_timeout`; a bound on the execution would become it, with a warning.
         super().__init__(
             subject="Shall this model become champion?",
@@ -74,7 +75,7 @@ class Approval(HITLOperator):
             raise AirflowSkipException(approval.keep(lake, run, "unasked").line)
         champion = verdict["champion"]
         self.subject = f"Shall the model of run {run} become champion{f' in place of version {champion}' if champion else ''}?"
-        self.body = f"{verdict['words']}\n\nWithout an answer in {self.response_timeout} the champion stays."
+        self.body = f"{verdict['words']}\n\nWithout an answer within {self.hours} hours the champion stays."
         self.log.info("%s", self.subject)
         super().execute(context)
 

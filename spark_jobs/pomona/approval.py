@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Any, Literal
 
 from pomona.lake import Lake, now
+from pomona.reigns import moment_words
 
 
 @dataclass(frozen=True)
@@ -33,10 +35,11 @@ class Answer:
     @property
     def line(self) -> str:
         """The answer in words."""
+        when = moment_words(datetime.fromisoformat(self.at))
         if self.given:
-            return f"{'approved' if self.approved else 'not approved'} by {self.by or 'somebody without a name'} on {self.at}"
+            return f"{'approved' if self.approved else 'not approved'} by {self.by or 'somebody without a name'} on {when}"
         if self.answer == "unanswered":
-            return f"not approved, for nobody has answered by {self.at}"
+            return f"not approved, for nobody has answered by {when}"
         return "not approved, for nobody can be asked in a run of `make run` or `airflow dags test`"
 
 

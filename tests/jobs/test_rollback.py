@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +19,7 @@ from pomona.promotions import LakeLedger
 from pomona.work import Work
 from run_stage import done
 from tests import drawn_model
-from tests.conftest import Runs
+from tests.conftest import PROJECT, Runs
 
 # Of each label: test pictures that no version trained on, in two groups, and one that version 1 did train on.
 FRESH, GROUPS = 12, 2
@@ -184,6 +187,32 @@ def test_without_a_judged_run_the_version_goes_back_unscored(judged: Runs, lake:
 )
 def test_a_score_is_told_with_images_groups_and_interval_or_not_trusted(score: rollback.Score, line: str) -> None:
     assert score.line == line
+
+
+@pytest.mark.heavy
+def test_the_command_goes_through_spark_submit_and_its_outcome_becomes_line_and_exit_code(judged: Runs, lake: Lake, tmp_path: Path) -> None:
+    settings = {
+        "POMONA_NAME": "fruit",
+        "POMONA_LAKE": str(judged.folder / "lake"),
+        "POMONA_LANDING": str(judged.landing),
+        "POMONA_TRACKING": judged.tracking,
+        "POMONA_STATE": str(tmp_path),
+        "POMONA_SPARK_MEMORY": "1g",
+    }
+
+    def said(*words: str) -> tuple[int, str]:
+        command = [sys.executable, "-m", "run.champion", "rollback", "--reason=lemons", *words]
+        found = subprocess.run(command, cwd=PROJECT, env={**os.environ, **settings}, capture_output=True, text=True, check=False)
+        return found.returncode, (found.stderr if found.returncode else found.stdout).strip().splitlines()[-1]
+
+    refused = said("--to=9")
+    assert refused == (2, "version 9 of fruit is not put back, nothing has changed: version 9 does not exist, or no more")
+    code, line = said()
+    assert (code, line.startswith("version 1 of fruit is the champion, after version 2: right on 36 of 36 test images in 6 groups")) == (
+        0,
+        True,
+    )
+    assert champion(judged) == 1
 
 
 @pytest.mark.parametrize("wrong", ["three", "-1", "1.5"])
