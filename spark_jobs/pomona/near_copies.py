@@ -20,6 +20,7 @@ MAX_DISTANCE = 3
 _BANDS = MAX_DISTANCE + 1
 _BITS = 16
 _NO_DISTANCE = 255
+_PAIRS = "content string, train_content string, distance int, fingerprint long"
 # Comparisons made in one go: 4 million take some 30 ms and 32 MB. More than that are first divided by further bands.
 _CELLS = 1 << 22
 
@@ -49,15 +50,14 @@ def found(images: DataFrame, *, max_distance: int) -> pa.Table:
     if not 0 <= max_distance <= MAX_DISTANCE:
         raise ValueError(f"max_distance={max_distance}: four bands find near copies of 0 to {MAX_DISTANCE} bits")
     bands = sf.array(*(sf.shiftrightunsigned("fingerprint", _BITS * i).bitwiseAND((1 << _BITS) - 1) for i in range(_BANDS)))
-    # Many frames of a video have one fingerprint: each is compared once.
-    sides = images.groupBy("split", "fingerprint").agg(sf.min("content").alias("train_content"))
-    banded = sides.select((sf.col("split") == "test").alias("is_test"), "fingerprint", sf.posexplode(bands).alias("band", "value"))
-    pairs = banded.repartition("band", "value").mapInArrow(_search(max_distance), "fingerprint long, distance int, theirs long")
-    nearest = pairs.groupBy("fingerprint").agg(sf.min(sf.struct("distance", "theirs")).alias("nearest")).select("fingerprint", "nearest.*")
-    train = sides.where("split = 'train'").select(sf.col("fingerprint").alias("theirs"), "train_content")
-    rows = images.where("split = 'test'").join(nearest, "fingerprint").join(train, "theirs").select("content", "train_content", "distance")
-    table = pa.Table.from_pandas(rows.toPandas(), schema=arrow_schema("near_copies"), preserve_index=False)
-    return table.replace_schema_metadata(None).sort_by("content")
+    banded = images.select(
+        (sf.col("split") == "test").alias("is_test"), "fingerprint", "content", sf.posexplode(bands).alias("band", "value")
+    )
+    # A pair that shares several bands is found in each: four rows for an image at most.
+    pairs = banded.repartition("band", "value").mapInArrow(_search(max_distance), _PAIRS).toPandas()
+    once = pairs.sort_values(["content", "distance", "fingerprint"]).drop_duplicates("content")
+    table = pa.Table.from_pandas(once.drop(columns="fingerprint"), schema=arrow_schema("near_copies"), preserve_index=False)
+    return table.replace_schema_metadata(None)
 
 
 def nearest(test: Prints, train: Prints, *, max_distance: int, free: Prints | None = None) -> tuple[Places, Bytes]:
@@ -115,26 +115,39 @@ def _places(values: NDArray[Any], wanted: NDArray[Any]) -> Iterator[Places]:
 
 
 def _search(max_distance: int) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
-    """A transform of (is_test, fingerprint, band, value), all rows of a band's value together, into a row per near test fingerprint."""
+    """A transform of images with a band and its value, all of a value together, into a row for each test image with a near copy there."""
 
     def transform(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         import pyarrow as pa
+        import pyarrow.compute as pc
 
-        columns = list(zip(*([column.to_numpy(zero_copy_only=False) for column in batch.columns] for batch in batches), strict=True))
-        if not columns:
+        gathered = list(batches)
+        if not gathered:
             return
-        is_test, prints, band, value = (np.concatenate(column) for column in columns)
-        order = np.argsort(prints, kind="stable")
-        is_test, prints, buckets = is_test[order], prints[order].view(np.uint64), (band.astype(np.int64) << _BITS | value)[order]
-        test, train = prints[is_test], prints[~is_test]
-        pairs = [np.empty((3, 0), np.int64)]
-        for ours, theirs in _shared(buckets[is_test], buckets[~is_test]):
-            place, distance = nearest(test[ours], train[theirs], max_distance=max_distance)
-            near = distance <= max_distance
-            if near.any():
-                pairs.append(np.stack([test[ours[near]].view(np.int64), distance[near], train[theirs[place[near]]].view(np.int64)]))
-        found = np.concatenate(pairs, axis=1)
-        arrays = [pa.array(found[0]), pa.array(found[1], pa.int32()), pa.array(found[2])]
-        yield pa.RecordBatch.from_arrays(arrays, ["fingerprint", "distance", "theirs"])
+        table = pa.Table.from_batches(gathered).sort_by([("fingerprint", "ascending"), ("content", "ascending")])
+        test, train = table.filter(pc.field("is_test")), table.filter(~pc.field("is_test"))
+        found = [np.empty((3, 0), np.intp), *_near(test, train, max_distance)]
+        ours, theirs, distance = np.concatenate(found, axis=1)
+        columns = [
+            test["content"].take(ours),
+            train["content"].take(theirs),
+            pa.array(distance, pa.int32()),
+            train["fingerprint"].take(theirs),
+        ]
+        names = ["content", "train_content", "distance", "fingerprint"]
+        yield from pa.Table.from_arrays(columns, names).combine_chunks().to_batches()
 
     return transform
+
+
+def _near(test: pa.Table, train: pa.Table, max_distance: int) -> Iterator[NDArray[np.intp]]:
+    """For each value of a band on both sides (3, n): row in test, row in train, distance. Many frames of a video have one fingerprint."""
+    our_prints, their_prints = (table["fingerprint"].to_numpy() for table in (test, train))
+    our_bands, their_bands = ((table["band"].to_numpy().astype(np.int64) << _BITS) + table["value"].to_numpy() for table in (test, train))
+    for ours, theirs in _shared(our_bands, their_bands):
+        prints, which = np.unique(our_prints[ours], return_inverse=True)
+        candidates, first = np.unique(their_prints[theirs], return_index=True)
+        place, distance = nearest(prints.view(np.uint64), candidates.view(np.uint64), max_distance=max_distance)
+        near = (distance <= max_distance)[which]
+        if near.any():
+            yield np.stack([ours[near], theirs[first[place[which[near]]]], distance[which[near]].astype(np.intp)])
