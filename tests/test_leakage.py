@@ -19,10 +19,12 @@ from pomona.leakage import (
     UnknownLabel,
     images_per_label,
     is_ignored,
+    linked_by_near_copies,
     place,
     select,
     split_folders,
     split_of_group,
+    training_copies,
     unsafe_groups,
 )
 
@@ -222,6 +224,29 @@ def test_a_test_group_is_linked_to_the_train_group_it_shares_bytes_with_while_th
     found = select(placements(*shared, row("Training/A/y/2.jpg", "d")), labels=())
     assert found.linked_groups == [("A/x", "A/y")]
     assert unsafe_groups(["A/y", "A/z"], found.linked_groups) == {"A/x", "A/y", "A/z"}
+
+
+def test_training_copies_are_those_that_the_selection_left_out() -> None:
+    table = placements(
+        row("Test/A/z/1.jpg", "c"), row("Training/A/w/1.jpg", "c"), row("Training/A/x/1.jpg", "c"), row("Training/A/x/2.jpg", "gone"),
+        row("Test/A/z/2.jpg", "gone"), row("Test/A/z/3.jpg", "alone"), row("Training/B/4.jpg", "b"), row("Test/A/z/4.jpg", "b"),
+        gone=("Training/A/x/2.jpg",),
+    )  # fmt: skip
+    found = select(table, labels=("A",))
+    test = {entry["content"]: entry["label"] for entry in found.roster.to_pylist() if entry["split"] == "test"}
+    assert set(test) == {"c", "gone", "alone", "b"}
+    # "b" has a copy in train under another label, which this run does not take.
+    assert training_copies(table, test) == {"c": 2}
+    assert found.counts["leaked"] == 2
+
+
+def test_a_tenth_of_a_group_nearly_in_another_links_them_and_less_does_not() -> None:
+    sizes = {"A/1": 30, "A/2": 31, "B/1": 1}
+    near = [("A/1", "A/9")] * 3 + [("A/2", "A/9")] * 3 + [("B/1", "A/9"), ("A/1", "A/1")] + [("A/1", "A/7"), ("A/1", "A/8")] * 2
+    assert linked_by_near_copies(near, sizes) == [("A/1", "A/9"), ("B/1", "A/9")]
+    # Ten images of three groups each, none of them a tenth of 101.
+    assert linked_by_near_copies([("C", name) for name in "xyz" for _ in range(10)], {"C": 101}) == []
+    assert linked_by_near_copies([], {}) == []
 
 
 def test_no_placements_give_an_empty_roster_with_the_right_columns() -> None:

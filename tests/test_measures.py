@@ -1,0 +1,140 @@
+"""What the metrics say of scores: intervals of recalls, copies across the split, the groups that are recognised worst."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from pomona import measures
+from pomona.scoring import recall_intervals
+
+COLUMNS = ["content", "label", "prediction", "group"]
+DRAWING = {"resamples": 400, "seed": 1}
+
+
+def rows(*images: tuple[str, str, str, str]) -> pd.DataFrame:
+    return pd.DataFrame(list(images), columns=COLUMNS)
+
+
+def group(name: str, label: str, right: int, wrong: int, taken_for: str = "?") -> list[tuple[str, str, str, str]]:
+    """Images of one group, the right ones first; contents name group and place."""
+    guesses = [label] * right + [taken_for] * wrong
+    return [(f"{name}-{i:02}", label, guess, name) for i, guess in enumerate(guesses)]
+
+
+def near(*pairs: tuple[str, str, int]) -> pd.DataFrame:
+    return pd.DataFrame(list(pairs), columns=["content", "train_content", "distance"])
+
+
+def leakage(images: pd.DataFrame, exact: dict[str, int] | None = None, copies: pd.DataFrame | None = None, **others: Any) -> dict[str, Any]:
+    named = {"shared_groups": [], "linked_groups": [], **others}
+    return measures.leakage(images, exact=exact or {}, near=near() if copies is None else copies, max_distance=3, **named, **DRAWING)
+
+
+# Recalls
+
+
+def test_the_recall_of_a_class_has_an_interval_over_its_own_groups() -> None:
+    images = rows(*group("A/1", "A", 10, 0), *group("A/2", "A", 0, 10, "B"), *group("B/1", "B", 3, 1, "A"))
+    found = recall_intervals(images["label"].tolist(), images["prediction"].tolist(), images["group"].tolist(), ("A", "B", "C"), **DRAWING)
+    # A: two groups of ten, one all right, one all wrong: a resample has 0, ½ or 1.
+    assert found["A"] == (0.0, 1.0, 20, 2, "")
+    assert found["B"][:4] == (None, None, 4, 1)
+    assert found["C"][:4] == (None, None, 0, 0)
+
+
+def test_official_and_group_safe_scores_tell_recalls_with_intervals_and_groups() -> None:
+    images = rows(*group("A/1", "A", 4, 0), *group("A/2", "A", 2, 2, "B"), *group("B/1", "B", 4, 0), *group("B/2", "B", 4, 0))
+    found = measures.scored(images, classes=("A", "B"), unsafe_groups={"A/2"}, **DRAWING)
+    assert found["official"]["per_class"]["A"]["recall_interval"] == [0.5, 1.0]
+    assert found["official"]["per_class"]["A"]["groups"] == 2
+    assert found["official"]["per_class"]["B"]["recall_interval"] == [1.0, 1.0]
+    assert found["group_safe"]["per_class"]["A"] == {
+        "precision": 1.0, "recall": 1.0, "f1": 1.0, "support": 4, "predicted": 4, "recall_interval": [None, None], "groups": 1,
+    }  # fmt: skip
+    assert (found["group_safe"]["n_images"], found["group_safe"]["n_groups"], found["group_safe"]["left_out"]) == (12, 3, ["A/2"])
+
+
+# Copies
+
+
+def test_the_score_without_copies_is_that_of_the_images_that_have_none() -> None:
+    images = rows(*group("A/1", "A", 6, 4, "B"), *group("B/1", "B", 5, 5, "A"))
+    found = leakage(images, {"A/1-00": 2, "A/1-01": 1}, near(("A/1-02", "t1", 1), ("B/1-09", "t2", 3)))
+    exact, alike = found["exact"], found["near"]
+    assert (exact["n_test"], exact["n_removed"]) == (2, 3)
+    # Of 20 images 11 are right; both copies are.
+    assert exact["without"]["accuracy"] == pytest.approx(9 / 18)
+    assert (exact["without"]["n_images"], exact["without"]["n_groups"]) == (18, 2)
+    # A: 4 of 8 right, 5 of B taken for A: F1 = 8 / (8 + 9). B: 5 of 10, 4 of A taken for B: 10 / (10 + 9).
+    assert exact["without"]["macro_f1"] == pytest.approx((8 / 17 + 10 / 19) / 2)
+    low, high = exact["without"]["accuracy_interval"]
+    assert (low, high) == (0.5, 0.5)  # both groups have ½
+    assert (alike["n_test"], alike["max_distance"]) == (2, 3)
+    assert alike["without"]["accuracy"] == pytest.approx((11 - 1) / 18)
+
+
+def test_a_clean_split_raises_nothing() -> None:
+    images = rows(*group("A/1", "A", 3, 0), *group("B/1", "B", 2, 1, "A"))
+    found = leakage(images)
+    whole = {"accuracy": 5 / 6, "n_images": 6, "n_groups": 2}
+    for kind in ("exact", "near"):
+        assert found[kind]["n_test"] == 0
+        assert {name: found[kind]["without"][name] for name in whole} == whole
+    assert (found["exact"]["n_removed"], found["near"]["pairs"], found["shared_groups"], found["linked_groups"]) == (0, [], [], [])
+
+
+def test_without_a_test_image_that_has_no_copy_there_is_no_score() -> None:
+    images = rows(*group("A/1", "A", 2, 0))
+    found = leakage(images, dict.fromkeys(images["content"], 1))["exact"]
+    assert found["n_test"] == 2
+    assert found["without"] == {"accuracy": None, "accuracy_interval": [None, None], "macro_f1": None, "n_images": 0, "n_groups": 0}
+
+
+def test_groups_on_both_sides_and_linked_ones_are_named() -> None:
+    found = leakage(rows(*group("A/1", "A", 1, 0)), shared_groups=["A/1"], linked_groups=[("A/1", "A/7")])
+    assert (found["shared_groups"], found["linked_groups"]) == (["A/1"], [["A/1", "A/7"]])
+
+
+def test_fifty_pairs_are_shown_nearest_first_and_every_group_has_its_share() -> None:
+    images = rows(*group("A/1", "A", 90, 0), *group("B/1", "B", 7, 0), *group("C/1", "C", 40, 0))
+    copies = [(f"A/1-{i:02}", f"t{i}", 0) for i in range(90)] + [(f"B/1-{i:02}", f"u{i}", 3) for i in range(7)]
+    copies += [(f"C/1-{i:02}", f"v{i}", i % 4) for i in range(40)]
+    found = leakage(images, copies=near(*copies, ("no test image", "t0", 0)))["near"]
+    pairs = found["pairs"]
+    assert (found["n_test"], len(pairs)) == (137, 50)
+    assert [pair["distance"] for pair in pairs] == sorted(pair["distance"] for pair in pairs)
+    shares = pd.Series([pair["test"][:3] for pair in pairs]).value_counts().to_dict()
+    # In turns of three: all 7 of B, and the other 43 from A and C in turn, the nearer first.
+    assert shares == {"A/1": 22, "C/1": 21, "B/1": 7}
+    assert pairs[0] == {"test": "A/1-00", "train": "t0", "distance": 0}
+    assert {pair["distance"] for pair in pairs if pair["test"].startswith("C")} == {0, 1, 2}
+
+
+# Groups
+
+
+def test_the_worst_groups_come_first_with_what_they_are_taken_for_and_wrong_images_first() -> None:
+    images = rows(
+        *group("good", "A", 9, 0), *group("bad", "A", 1, 3, "B"), *group("worst", "B", 0, 2, "A"), *group("long", "B", 0, 6, "C"),
+        ("mixed-0", "A", "A", "mixed"), ("mixed-1", "A", "C", "mixed"), ("mixed-2", "A", "B", "mixed"), ("mixed-3", "A", "C", "mixed"),
+    )  # fmt: skip
+    found = measures.worst_groups(images.sample(frac=1, random_state=1))
+    assert [row["group"] for row in found] == ["long", "worst", "bad", "mixed"]
+    assert found[2] == {
+        "group": "bad", "label": "A", "n_images": 4, "accuracy": 0.25, "taken_for": {"B": 3},
+        "contents": ["bad-01", "bad-02", "bad-03", "bad-00"],
+    }  # fmt: skip
+    assert list(found[3]["taken_for"].items()) == [("C", 2), ("B", 1)]
+    assert found[0]["contents"] == ["long-00", "long-01", "long-02", "long-03"]
+
+
+def test_at_most_twelve_groups_are_named_and_none_where_all_is_right() -> None:
+    assert len(measures.worst_groups(rows(*(image for i in range(20) for image in group(f"g{i}", "A", i, 1))))) == 12
+    assert measures.worst_groups(rows(*group("A/1", "A", 5, 0))) == []
+    assert measures.worst_groups(rows()) == []
+
+
+# A whole run
