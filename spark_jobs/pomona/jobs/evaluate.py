@@ -9,24 +9,27 @@ from __future__ import annotations
 import io
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pomona import champion, judgement, tracking
+from pomona import judgement, tracking
+from pomona.baselines import by_colour, commonest
+from pomona.checks import Alone, Rules
+from pomona.contest import ANSWERS, Rival, answered, rival
 from pomona.formats import arrow_schema
 from pomona.metrics import measured
 from pomona.outcome import File, Result
+from pomona.paragraph import paragraph
 from pomona.vision.classify import Classifier, probabilities
 from pomona.work import LOG, Work, in_worker
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
-
-_ANSWERS = "content string, prediction string, trouble string"
 
 
 def predicted(features: pa.Table, classifier: Classifier) -> pa.Table:
@@ -44,38 +47,15 @@ def predicted(features: pa.Table, classifier: Classifier) -> pa.Table:
     return pa.Table.from_arrays(columns, schema=arrow_schema("predictions"))
 
 
-def answered(locate: Callable[[], Path]) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
-    """A transform of images rows into the champion's predictions, by its own code in a process of its own.
-
-    An image that it cannot read has a null prediction; when it fails altogether, one row says why and nothing follows.
-    """
-
-    def transform(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        import pyarrow as pa
-
-        folder = locate()
-        try:
-            classes = champion.classes(folder)
-            with champion.Answerer(folder) as answerer:
-                for batch in batches:
-                    rows = answerer.answers(batch["image"].to_pylist())
-                    names = [None if np.isnan(row).any() else classes[int(row.argmax())] for row in rows]
-                    arrays = [batch["content"], pa.array(names, pa.string()), pa.nulls(batch.num_rows, pa.string())]
-                    yield pa.RecordBatch.from_arrays(arrays, ["content", "prediction", "trouble"])
-        except champion.ChampionFailed as error:
-            yield pa.RecordBatch.from_pylist([{"content": "", "prediction": "", "trouble": str(error)}])
-
-    return transform
-
-
 def run(work: Work) -> Result:
     """Predicts, scores, asks the champion and writes predictions, metrics and verdict."""
     tracking.warm(work.order.place.tracking)
     classifier = Classifier.from_arrays(work.arrays("model"))
-    predictions, train_groups = _predicted(work, classifier)
+    predictions, train_groups, majority = _predicted(work, classifier)
     rows = predictions.drop_columns(["probabilities"]).to_pandas()
     metrics = measured(work, predictions, classifier.classes, train_groups)
-    verdict = judged(work, rows)
+    verdict = judged(work, rows, metrics, classifier.classes, majority)
+    LOG.info("evaluate: %s", verdict["words"])
     for dataset in ("predictions", "metrics", "verdict"):
         work.clear(dataset)
     files = {
@@ -93,78 +73,92 @@ def run(work: Work) -> Result:
     )
 
 
-def _predicted(work: Work, classifier: Classifier) -> tuple[pa.Table, set[str]]:
-    """The test images' predictions sorted by content, and the groups in train; one features file at a time is in memory."""
+def _predicted(work: Work, classifier: Classifier) -> tuple[pa.Table, set[str], str]:
+    """The test images' predictions sorted by content, the groups in train, its commonest label; one features file at a time in memory."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    tables, train_groups = [arrow_schema("predictions").empty_table()], set()
+    tables, train_groups, train_labels = [arrow_schema("predictions").empty_table()], set(), Counter[str]()
     for file in work.lake.files(work.run, "features"):
         if file.path.endswith(".parquet"):
             table = work.lake.read_rows([file])
             is_test = pc.equal(table["split"], "test")
-            train_groups.update(table.filter(pc.invert(is_test))["group"].unique().to_pylist())
+            train = table.filter(pc.invert(is_test))
+            train_groups.update(train["group"].unique().to_pylist())
+            train_labels.update(train["label"].to_pylist())
             tables.append(predicted(table.filter(is_test), classifier))
-    return pa.concat_tables(tables).sort_by("content"), train_groups
+    return pa.concat_tables(tables).sort_by("content"), train_groups, commonest(train_labels)
 
 
-def judged(work: Work, rows: pd.DataFrame) -> dict[str, Any]:
-    """The verdict document of the contract."""
-    place, knobs = work.order.place, work.knobs
-    reigning = _reigning(work)
-    trouble = reigning.broken if reigning else ""
+def judged(work: Work, rows: pd.DataFrame, metrics: Mapping[str, Any], classes: Sequence[str], majority: str) -> dict[str, Any]:
+    """The verdict document of the contract.
+
+    Parameters
+    ----------
+    rows : test images: content, label, group, prediction
+    classes : the labels that the model knows
+    majority : the commonest label in train
+    """
     with tempfile.TemporaryDirectory(prefix="pomona-champion-") as scratch:
-        folder, seen = None, frozenset[str]()
-        if reigning is not None and not trouble and len(rows):
-            try:
-                folder = tracking.fetch(place.tracking, place.name, reigning.version, Path(scratch))
-                seen, trouble = champion.trained_on(folder), champion.reproduces_probes(folder) or ""
-            except (ValueError, champion.ChampionFailed) as error:
-                trouble = str(error)
-        verdict = judgement.without_comparison(n_test=len(rows), champion=reigning.version if reigning else None, trouble=trouble)
-        if verdict is None and folder is not None and reigning is not None:
-            fair, trouble = _asked(work, rows[~rows["content"].isin(seen)], folder)
-            verdict = judgement.without_comparison(n_test=len(rows), champion=reigning.version, trouble=trouble) or judgement.compare(
-                fair["label"].to_numpy(),
-                fair["group"].to_numpy(),
-                fair["champion"].to_numpy(),
-                fair["prediction"].to_numpy(),
-                margin=knobs["margin"],
-                min_test=knobs["min_test"],
-                resamples=knobs["resamples"],
-                seed=knobs["seed"],
-            )
-    return _document(verdict, reigning.version if reigning else None)
+        beaten = rival(work, Path(scratch)) if len(rows) else None
+        answers, trouble = None, beaten.trouble if beaten else ""
+        if beaten and not trouble:
+            answers, trouble = _answers(work, rows, beaten, classes)
+    verdict = judgement.judged(
+        _alone(work, rows, metrics, majority),
+        Rules.of(work.knobs),
+        champion=beaten.version if beaten else None,
+        trouble=trouble,
+        answers=answers,
+    )
+    return {**verdict.document(), "words": paragraph(verdict)}
 
 
-def _reigning(work: Work) -> tracking.Champion | None:
-    """The champion to beat: today's, or when this run itself has become it, the one that it took the place of."""
-    place = work.order.place
-    reigning = tracking.champion(place.tracking, place.name)
-    if reigning is None or reigning.run != work.run:
-        return reigning
-    moves = [entry for entry in work.lake.entries("promotions") if entry.get("result") == "moved" and entry["run"] == work.run]
-    before = moves[-1]["from"] if moves else None
-    return None if before is None else tracking.version(place.tracking, place.name, before)
+def _alone(work: Work, rows: pd.DataFrame, metrics: Mapping[str, Any], majority: str) -> Alone:
+    official, colours = metrics["official"], by_colour(work, rows["content"].to_list())
+    return Alone(
+        labels=rows["label"].to_numpy(object),
+        groups=rows["group"].to_numpy(object),
+        predictions=rows["prediction"].to_numpy(object),
+        safe=~rows["group"].isin(metrics["group_safe"]["left_out"]).to_numpy(bool),
+        accuracy=official["accuracy"],
+        macro_f1=official["macro_f1"],
+        majority=majority,
+        histogram=None if colours is None else rows["content"].map(colours).to_numpy(object),
+    )
 
 
-def _document(verdict: judgement.Verdict | None, version: int | None) -> dict[str, Any]:
-    assert verdict is not None
-    words = {"reason": verdict.reason, "words": verdict.reason}
-    return {"decision": verdict.decision, **words, "champion": version, "checks": [], "figures": verdict.figures}
+def _answers(work: Work, rows: pd.DataFrame, beaten: Rival, classes: Sequence[str]) -> tuple[judgement.Answers | None, str]:
+    """Both models' answers to the test images that the champion did not train on; or why it could not be asked."""
+    fair = rows[~rows["content"].isin(beaten.trained_on)]
+    told: dict[str, str] = {}
+    if len(fair):
+        LOG.info("evaluate: asking the champion about %s test images that it did not train on", f"{len(fair):,}")
+        told, trouble = _asked(work, fair, beaten)
+        if trouble:
+            return None, trouble
+    return judgement.Answers(
+        contents=fair["content"].to_numpy(object),
+        labels=fair["label"].to_numpy(object),
+        groups=fair["group"].to_numpy(object),
+        champion=np.array([told.get(content, "") for content in fair["content"]], dtype=object),
+        challenger=fair["prediction"].to_numpy(object),
+        champion_knows=beaten.classes,
+        challenger_knows=classes,
+        n_trained_on=len(rows) - len(fair),
+    ), ""
 
 
-def _asked(work: Work, fair: pd.DataFrame, folder: Path) -> tuple[pd.DataFrame, str]:
-    """The test rows that the champion did not train on, with its prediction beside ours; or why it could not be asked."""
+def _asked(work: Work, fair: pd.DataFrame, beaten: Rival) -> tuple[dict[str, str], str]:
+    """The champion's prediction for each content that it can read; or why it could not be asked."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    if fair.empty:
-        return fair.assign(champion=[]), ""
-    LOG.info("evaluate: asking the champion about %s test images that it did not train on", f"{len(fair):,}")
     roster = work.table("roster", ["content", "part"])
     wanted = roster.filter(pc.is_in(roster["content"], pa.array(fair["content"], pa.string())))
     # As an archive: Spark hands a folder out in local mode only. Under the scratch folder's name, which no other model of this session has.
+    folder = beaten.folder
+    assert folder is not None
     scratch, packed = folder.parent.name, shutil.make_archive(str(folder), "zip", root_dir=folder)
     work.spark.sparkContext.addArchive(f"{packed}#{scratch}")
 
@@ -173,12 +167,12 @@ def _asked(work: Work, fair: pd.DataFrame, folder: Path) -> tuple[pd.DataFrame, 
 
         return Path(SparkFiles.get(scratch))
 
-    frame = work.images(wanted).mapInArrow(in_worker(answered(locate)), _ANSWERS)
-    answers = frame.toPandas()
+    answers = work.images(wanted).mapInArrow(in_worker(answered(locate)), ANSWERS).toPandas()
     trouble = answers["trouble"].dropna()
     if len(trouble):
-        return fair, str(trouble.iloc[0])
-    return fair.assign(champion=fair["content"].map(answers.set_index("content")["prediction"]).fillna("")), ""
+        return {}, str(trouble.iloc[0])
+    known = answers.dropna(subset="prediction")
+    return dict(zip(known["content"], known["prediction"], strict=True)), ""
 
 
 def _written(work: Work, predictions: pa.Table) -> list[File]:

@@ -126,6 +126,8 @@ def _tags(facts: Facts) -> dict[str, Any]:
     return {
         "pomona.verdict": facts.verdict["decision"],
         "pomona.reason": facts.verdict["reason"],
+        "pomona.rule": facts.verdict["rule"],
+        "pomona.words": facts.verdict["words"],
         "pomona.measured_against": facts.verdict["champion"] or "",
         "pomona.snapshot": facts.manifests["ingest"]["notes"]["snapshot"],
         "pomona.extractor": facts.manifests["describe"]["notes"]["extractor"],
