@@ -51,6 +51,9 @@ def executed(monkeypatch: pytest.MonkeyPatch, scratch: Path, **environment: str)
 
 
 def test_the_notebook_draws_what_the_run_holds(runs: Runs, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    kinds = sorted((runs.landing / "Test").iterdir())
+    for file in sorted(kinds[0].iterdir())[:4]:
+        file.rename(kinds[1] / f"r7_{file.name}")
     runs.through("r", "evaluate", robustness_images=0)
     work = runs.work("r", "register")
     metrics, predictions, features = work.document("metrics"), work.table("predictions").to_pylist(), work.table("features").to_pylist()
@@ -58,6 +61,7 @@ def test_the_notebook_draws_what_the_run_holds(runs: Runs, monkeypatch: pytest.M
     drawn = json.loads(notebook.cells[-1]["outputs"][0]["text"])
 
     right = [row["label"] == row["prediction"] for row in predictions]
+    assert 0 < sum(right) < len(right), "four pictures lie in the wrong folder"
     low, high = metrics["official"]["accuracy_interval"]
     assert drawn["scores"]["official"] == pytest.approx([sum(right) / len(right), low, high])
     safe = metrics["group_safe"]
