@@ -74,12 +74,13 @@ def test_a_run_without_these_documents_says_of_each_why_there_is_nothing() -> No
         "Spoiled pictures Not measured.",
         "Not measured: without test images, nobody can say how often a probability is right.",
         "What each part adds Not measured in this run",
-        "No group has a mistake, or this run's metrics do not look at groups.",
+        "This run's metrics do not look at groups.",
         "The two models were not compared image by image.",
     ):
         assert words in text, words
     assert Page(html).open == []
     assert "There was no champion to compare with." in told(whole=False)[2]
+    assert "None: no group has a mistake." in told(whole=False, mistakes=[], n_mistakes=0)[2]
 
 
 def test_a_reason_for_no_robustness_is_told() -> None:

@@ -139,6 +139,8 @@ def warnings(facts: Facts) -> list[str]:
 def notices(facts: Facts) -> dict[str, Listing]:
     """Lists of what was left out, and of what makes a score too good."""
     notes, counts = facts.notes, facts.counts
+    # By near copies too, where somebody looked for them.
+    linked = (facts.metrics.get("leakage") or {}).get("linked_groups", notes["linked_groups"])
     bare = facts.manifests["describe"]["notes"]["without_keypoints"]
     lists = {
         "Rejected files": Listing([(path, reason) for path, reason in notes["rejects"]], counts["rejected"]),
@@ -150,9 +152,7 @@ def notices(facts: Facts) -> dict[str, Listing]:
             [(test, "copies: " + ", ".join(train)) for test, train in notes["leaked"]], counts["leaked"]
         ),
         "Groups on both sides of the split": Listing([(group, "") for group in notes["shared_groups"]], len(notes["shared_groups"])),
-        "Test groups that share pictures with a training group": Listing(
-            [(test, f"with {train}") for test, train in notes["linked_groups"]], len(notes["linked_groups"])
-        ),
+        "Test groups that share pictures with a training group": Listing([(test, f"with {train}") for test, train in linked], len(linked)),
         "Ignored files": Listing([(path, "") for path in notes["ignored"]], counts["ignored"]),
         "Gone from the landing zone": Listing([(path, "") for path in notes["gone"]], counts["gone"]),
         "Without a keypoint": Listing([(content, "") for content in bare], facts.manifests["describe"]["counts"]["without_keypoints"]),
