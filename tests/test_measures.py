@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
+from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
-from pomona import measures
+from demo.orchard import picture
+from pomona import measures, near_copies
+from pomona.leakage import select
 from pomona.scoring import recall_intervals
+from pomona.vision.corruptions import CORRUPTIONS
+from pomona.vision.fingerprint import fingerprint
 
 COLUMNS = ["content", "label", "prediction", "group"]
 DRAWING = {"resamples": 400, "seed": 1}
@@ -137,4 +146,81 @@ def test_at_most_twelve_groups_are_named_and_none_where_all_is_right() -> None:
     assert measures.worst_groups(rows()) == []
 
 
-# A whole run
+# Pictures
+
+
+def again(picture_: bytes, quality: int) -> bytes:
+    """The picture saved anew."""
+    image = cv2.imdecode(np.frombuffer(picture_, np.uint8), cv2.IMREAD_COLOR)
+    return bytes(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes())
+
+
+def plant(landing: Path) -> dict[str, set[str]]:
+    """Copies and videos on both sides of the split, in files of the orchard's names; kind → SHA-256 of the test images planted."""
+    planted: dict[str, set[str]] = {name: set() for name in ("exact", "saved anew", "shared", "renamed")}
+
+    def put(name: str, data: bytes, kind: str = "") -> None:
+        (landing / name).write_bytes(data)
+        if kind:
+            planted[kind].add(hashlib.sha256(data).hexdigest())
+
+    for i in range(20):
+        # A turn of 20 frames in train; ten of them, byte for byte, in test under another name.
+        frame = picture("Apple", 5, i, seed=0, frames=20)
+        put(f"Training/Apple/r5_{i}_100.jpg", frame)
+        if i < 10:
+            put(f"Test/Apple/r9_{i}_100.jpg", frame, "exact")
+            put(f"Test/Pear/r8_{i}_100.jpg", again((landing / f"Training/Pear/r0_{i}_100.jpg").read_bytes(), 60), "saved anew")
+            # One video with frames on both sides, a tenth of a turn apart: no two of them are nearly the same.
+            side, kind = ("Test", "shared") if i % 2 else ("Training", "")
+            put(f"{side}/Apple/r6_{i}_100.jpg", picture("Apple", 6, i, seed=0, frames=10), kind)
+    for i in range(24):
+        # Frames three degrees apart, every other one in test and there called another video.
+        side, rotation, kind = ("Test", 11, "renamed") if i % 2 else ("Training", 10, "")
+        put(f"{side}/Pear/r{rotation}_{i}_100.jpg", picture("Pear", 10, i, seed=0, frames=120), kind)
+    return planted
+
+
+def test_planted_copies_and_videos_are_each_found_and_left_out_of_the_honest_scores(runs: Any) -> None:
+    planted = plant(runs.landing)
+    ingested = runs.through("planted", "evaluate", robustness_images=6)["ingest"]
+    document = runs.work("planted", "evaluate").document("metrics")
+    found = document["leakage"]
+    assert (found["exact"]["n_test"], found["exact"]["n_removed"], ingested.counts["leaked"]) == (10, 10, 10)
+    # Drawn before: 30 test images in 3 groups, none of them near to train. Planted: 10 + 10 + 5 + 12 in 4 groups.
+    assert document["official"]["n_images"] == 67
+    assert (found["exact"]["without"]["n_images"], found["exact"]["without"]["n_groups"]) == (57, 6)
+    copies = runs.work("planted", "evaluate").table("near_copies")
+    assert set(copies["content"].to_pylist()) == planted["saved anew"] | planted["renamed"]
+    assert (found["near"]["n_test"], found["near"]["without"]["n_images"], found["near"]["without"]["n_groups"]) == (22, 45, 5)
+    assert {pair["test"] for pair in found["near"]["pairs"]} == planted["saved anew"] | planted["renamed"]
+    saved = {hashlib.sha256(file.read_bytes()).hexdigest() for file in (runs.landing / "Training/Pear").glob("r0_*")}
+    assert {pair["train"] for pair in found["near"]["pairs"] if pair["test"] in planted["saved anew"]} == saved
+    assert found["shared_groups"] == ["Apple/r6"]
+    assert found["linked_groups"] == [["Apple/r9", "Apple/r5"], ["Pear/r11", "Pear/r10"], ["Pear/r8", "Pear/r0"]]
+    safe = document["group_safe"]
+    assert (safe["left_out"], safe["n_images"], safe["n_groups"]) == (["Apple/r6", "Apple/r9", "Pear/r11", "Pear/r8"], 30, 3)
+    # The other parts are there and of this run.
+    assert sum(row["n_images"] for row in document["calibration"]["bins"]) == 67
+    spoiled = document["robustness"]
+    assert (spoiled["n_images"], [row["name"] for row in spoiled["rows"]]) == (6, ["none", *CORRUPTIONS])
+    wrong = sum(row["n_images"] - round(row["accuracy"] * row["n_images"]) for row in document["worst_groups"])
+    assert wrong == round((1 - document["official"]["accuracy"]) * 67)
+
+
+def test_a_drawn_orchard_is_a_clean_split(spark: Any, orchard: Path) -> None:
+    images, files = [], []
+    for path in sorted(orchard.rglob("*.jpg")):
+        data, name = path.read_bytes(), path.relative_to(orchard).as_posix()
+        content = hashlib.sha256(data).hexdigest()
+        split = "test" if name.startswith("Test/") else "train"
+        image = np.asarray(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR), np.uint8)
+        images.append((content, split, fingerprint(image)))
+        label, video = name.split("/")[1], name.rsplit("/", 1)[1].split("_")[0]
+        files.append((name, content, label, split, f"{label}/{video}", None))
+    frame = spark.createDataFrame(images, "content string, split string, fingerprint long")
+    assert near_copies.found(frame, max_distance=3).num_rows == 0
+    columns = ["path", "content", "label", "split", "group", "gone_since"]
+    table = pa.table({name: pa.array(list(column), pa.string()) for name, column in zip(columns, zip(*files, strict=True), strict=True)})
+    found = select(table.append_column("part", table["content"]), labels=())
+    assert (found.counts["test"], found.leaked, found.shared_groups, found.linked_groups) == (30, [], [], [])
