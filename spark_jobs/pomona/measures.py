@@ -90,23 +90,24 @@ def worst_groups(rows: pd.DataFrame) -> list[dict[str, Any]]:
     ----------
     rows : test images: content, label, prediction, group
     """
-    judged = rows.assign(right=rows["label"] == rows["prediction"]).sort_values(["right", "content"])
-    found: list[dict[str, Any]] = []
-    for group, images in judged.groupby("group"):
-        wrong = images[~images["right"]]
-        if len(wrong):
-            taken = sorted(wrong["prediction"].value_counts().items(), key=lambda entry: (-entry[1], entry[0]))
-            found.append(
-                {
-                    "group": str(group),
-                    "label": str(wrong["label"].iloc[0]),
-                    "n_images": len(images),
-                    "accuracy": float(images["right"].mean()),
-                    "taken_for": {str(label): int(n) for label, n in taken},
-                    "contents": images["content"].head(_IMAGES_OF_A_GROUP).tolist(),
-                }
-            )
-    return sorted(found, key=lambda row: (row["accuracy"], -row["n_images"], row["group"]))[:_GROUPS]
+    judged = rows.assign(right=rows["label"] == rows["prediction"])
+    of_group = judged.groupby("group")["right"].agg(["mean", "size"]).reset_index()
+    worst = of_group[of_group["mean"] < 1].sort_values(["mean", "size", "group"], ascending=[True, False, True]).head(_GROUPS)
+    return [_group(str(group), judged[judged["group"] == group].sort_values(["right", "content"])) for group in worst["group"]]
+
+
+def _group(name: str, images: pd.DataFrame) -> dict[str, Any]:
+    """One group's entry; its wrong images come first."""
+    wrong = images[~images["right"]]
+    taken = sorted(wrong["prediction"].value_counts().items(), key=lambda entry: (-entry[1], entry[0]))
+    return {
+        "group": name,
+        "label": str(wrong["label"].iloc[0]),
+        "n_images": len(images),
+        "accuracy": float(images["right"].mean()),
+        "taken_for": {str(label): int(n) for label, n in taken},
+        "contents": images["content"].head(_IMAGES_OF_A_GROUP).tolist(),
+    }
 
 
 def _score(rows: pd.DataFrame, *, resamples: int, seed: int) -> dict[str, Any]:

@@ -245,6 +245,7 @@ def _listed_troubles(selection: Selection, snapshot: Snapshot) -> dict[str, Any]
     return {
         "rejects": [list(row) for row in zip(rejects["path"], rejects["reason"], strict=True)],
         "leaked": [[leak.test_path, list(leak.train_paths)] for leak in selection.leaked[:_SHOWN]],
+        "n_leaked": len(selection.leaked),
         "conflicts": [[list(pair) for pair in conflict.paths] for conflict in selection.conflicts[:_SHOWN]],
         "n_conflicts": len(selection.conflicts),
         "shared_groups": selection.shared_groups,
