@@ -35,6 +35,7 @@ def _columns(*rows: tuple[str, str, str]) -> tuple[Column, ...]:
     return tuple(Column(*row) for row in rows)
 
 
+_COPY = ("copy", "int32", "0: the image itself; above: an altered copy of a training image")
 _CONTENT = ("content", "string", "SHA-256 of the file's bytes, hexadecimal")
 
 DATASETS: Mapping[str, Dataset] = {
@@ -99,9 +100,10 @@ DATASETS: Mapping[str, Dataset] = {
         Dataset(
             "descriptors",
             "rows",
-            "one row per content and extractor key: local descriptors and a colour histogram",
+            "one row per content, copy and extractor key: local descriptors and a colour histogram",
             _columns(
                 _CONTENT,
+                _COPY,
                 ("n_keypoints", "int32", "rows of the matrix; may be 0"),
                 ("descriptors", "binary", "(n_keypoints, n_dims) uint8, row by row"),
                 ("histogram", "binary", "(n_bins,) float32, sums to 1"),
@@ -113,7 +115,13 @@ DATASETS: Mapping[str, Dataset] = {
             "vocabulary",
             "arrays",
             "the visual words",
-            _columns(("words", "float32[n_words, n_dims]", "centres in the space of prepared descriptors")),
+            _columns(
+                ("words", "float32[n_words, d]", "centres in the space of prepared descriptors, or of their axes"),
+                ("variances", "float32[n_words, d]", "of the descriptors of each word"),
+                ("weights", "float32[n_words]", "share of the descriptors of each word"),
+                ("mean", "float32[n_dims]", "of the prepared descriptors"),
+                ("axes", "float32[n_local, n_dims]", "principal axes of the prepared descriptors; none: n_local is 0"),
+            ),
         ),
         Dataset(
             "encoder",
@@ -127,9 +135,10 @@ DATASETS: Mapping[str, Dataset] = {
         Dataset(
             "features",
             "rows",
-            "one row per image of the run, beside it the same as CSV",
+            "one row per image of the run and per altered copy of a training image; the images alone beside it as CSV",
             _columns(
                 _CONTENT,
+                _COPY,
                 ("image", "string", "its first path"),
                 ("label", "string", "its one label"),
                 ("split", "string", "train or test"),

@@ -107,6 +107,11 @@ def _check_pattern(pattern: str) -> None:
         raise BadKnob(f"group_pattern={pattern!r} has no part named (?P<group>…)")
 
 
+def _sparse(value: KnobValue) -> dict[str, KnobValue]:
+    """The value in the presets that look for keypoints."""
+    return {"classic": value, "fast": value}
+
+
 _PATTERN = r"^(?:(?P<group>r\d*)_)?\d+_100\.\w+$"
 
 KNOBS: Mapping[str, Knob] = {
@@ -119,26 +124,50 @@ KNOBS: Mapping[str, Knob] = {
         Knob("max_megapixels", "Images", "larger pictures are refused by their header", 100.0, minimum=0.001, maximum=1000),
         Knob("max_reject_share", "Images", "stop when more of the pictures than this are rejected", 0.2, minimum=0, maximum=1),
         Knob("max_gone_share", "Images", "stop when more of the known pictures than this are gone", 0.2, minimum=0, maximum=1),
-        Knob("side_px", "Descriptors", "longest side; larger pictures are reduced to it", 512, minimum=16, maximum=8192),
-        Knob("extractor", "Descriptors", "kind of local descriptor", "sift", choices=("sift", "orb")),
-        Knob("max_keypoints", "Descriptors", "strongest first, an image", 1000, minimum=1, maximum=100_000),
+        Knob(
+            "extractor",
+            "Descriptors",
+            "local descriptors on a grid (dense) or where a detector finds keypoints",
+            "dense",
+            {"classic": "sift", "fast": "sift"},
+            choices=("dense", "sift", "orb"),
+        ),
+        Knob("side_px", "Descriptors", "longest side; larger pictures are reduced to it", 128, _sparse(512), minimum=16, maximum=8192),
+        Knob("max_keypoints", "Descriptors", "strongest first, an image; dense: an even choice", 1000, minimum=1, maximum=100_000),
         Knob("contrast_threshold", "Descriptors", "of SIFT; lower finds more", 0.01, {"classic": 0.04}, minimum=0, maximum=1),
         Knob("edge_threshold", "Descriptors", "of SIFT; higher finds more", 20.0, {"classic": 10.0}, minimum=1, maximum=1000),
-        Knob("n_words", "Vocabulary", "size of the vocabulary; 0: ten for each class", 500, {"classic": 0}, minimum=0, maximum=20_000),
-        Knob("descriptors_per_word", "Vocabulary", "drawn for K-Means", 256, minimum=1, maximum=10_000),
+        Knob("grid_px", "Descriptors", "of dense: from one point to the next", 5, minimum=1, maximum=64),
+        Knob("coarse_px", "Descriptors", "of dense: each point once more, smoothed by so much (σ); 0: not", 0.0, minimum=0, maximum=16),
+        Knob("copies", "Descriptors", "altered copies of each training image", 2, _sparse(0), minimum=0, maximum=16),
+        Knob(
+            "n_words",
+            "Vocabulary",
+            "size of the vocabulary; 0: ten for each class",
+            32,
+            {"classic": 0, "fast": 500},
+            minimum=0,
+            maximum=20_000,
+        ),
+        Knob("descriptors_per_word", "Vocabulary", "drawn for K-Means", 2000, _sparse(256), minimum=1, maximum=10_000),
         Knob("kmeans_iterations", "Vocabulary", "of Lloyd's algorithm", 20, minimum=1, maximum=1000),
-        Knob("root", "Vocabulary", "RootSIFT: square root of the descriptor's shares", True, {"classic": False}),
-        Knob("colour_weight", "Vocabulary", "of Lab at the keypoint beside the descriptor", 1.0, {"classic": 0.0}, minimum=0, maximum=100),
+        Knob("em_steps", "Vocabulary", "of expectation-maximisation behind K-Means", 0, minimum=0, maximum=100),
+        Knob("local_components", "Vocabulary", "of the descriptors' own PCA; 0: none", 48, _sparse(0), minimum=0, maximum=128),
+        Knob("root", "Vocabulary", "RootSIFT: square root of the descriptor's shares; dense has it always", True, {"classic": False}),
+        Knob(
+            "colour_weight", "Vocabulary", "of colour at the keypoint beside the gradients", 1.0, {"classic": 0.0}, minimum=0, maximum=100
+        ),
+        Knob("energy_weight", "Vocabulary", "of sharpness beside the gradients; of dense", 0.6, minimum=0, maximum=100),
         Knob(
             "encoding",
             "Encoding",
-            "bag of words as Hellinger shares or as counts",
-            "hellinger",
-            {"classic": "counts"},
-            choices=("hellinger", "counts"),
+            "Fisher vector, or bag of words as Hellinger shares or as counts",
+            "fisher",
+            {"classic": "counts", "fast": "hellinger"},
+            choices=("fisher", "hellinger", "counts"),
         ),
-        Knob("histogram_weight", "Encoding", "of the HSV histogram beside the words", 0.5, {"classic": 0.0}, minimum=0, maximum=100),
-        Knob("n_components", "Encoding", "of the PCA; 0: 70 % of the words", 128, {"classic": 0}, minimum=0, maximum=4096),
+        Knob("histogram_weight", "Encoding", "of the HSV histogram beside the words", 0.0, {"fast": 0.5}, minimum=0, maximum=100),
+        Knob("n_components", "Encoding", "of the PCA; 0: 70 % of the words", 256, {"classic": 0, "fast": 128}, minimum=0, maximum=4096),
+        Knob("projection_images", "Encoding", "that the PCA is fitted on, copies among them", 2000, minimum=2, maximum=20_000),
         Knob(
             "classifier",
             "Training",
@@ -151,7 +180,8 @@ KNOBS: Mapping[str, Knob] = {
             "regularisation",
             "Training",
             "C of the logistic regression; higher fits closer; balanced by groups, a group counts as one image",
-            30.0,
+            300.0,
+            {"classic": 30.0, "fast": 3.0},
             minimum=1e-6,
             maximum=1e6,
         ),
@@ -164,6 +194,7 @@ KNOBS: Mapping[str, Knob] = {
             {"classic": "none"},
             choices=("none", "class", "group"),
         ),
+        Knob("copy_weight", "Training", "of an altered copy beside its image", 0.3, minimum=0, maximum=10),
         Knob("folds", "Training", "of the grouped cross-validation; 0: none", 5, minimum=0, maximum=20),
         Knob("fold_images", "Training", "at most so many images are cross-validated", 1500, minimum=50, maximum=100_000),
         Knob("max_matrix_mb", "Training", "stop before a larger training matrix is gathered", 2048.0, minimum=1, maximum=1_000_000),

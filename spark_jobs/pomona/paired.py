@@ -66,8 +66,7 @@ def sign_flips(gains: Integers) -> tuple[float, float, float]:
         share[: reached + 1] *= 0.5
         share[size : reached + 1] += share[: reached + 1 - size].copy()
     low, high = float(share[: seen + 1].sum()), float(share[seen:].sum())
-    two_sided = 1.0 if 2 * seen == total else 2 * min(low, high)
-    return min(low, 1.0), min(high, 1.0), min(two_sided, 1.0)
+    return min(low, 1.0), min(high, 1.0), min(2 * min(low, high), 1.0)
 
 
 def holm(chances: Sequence[float], *, level: float) -> list[bool]:

@@ -27,8 +27,18 @@ class Stage:
     holds_lake: bool = True
 
 
-_FIT = ("seed", "n_words", "descriptors_per_word", "kmeans_iterations", "root", "colour_weight")
-_ENCODE = ("encoding", "histogram_weight", "n_components")
+_FIT = (
+    "seed",
+    "n_words",
+    "descriptors_per_word",
+    "kmeans_iterations",
+    "em_steps",
+    "local_components",
+    "root",
+    "colour_weight",
+    "energy_weight",
+)
+_ENCODE = ("encoding", "histogram_weight", "n_components", "projection_images")
 
 STAGES: Mapping[str, Stage] = {
     stage.name: stage
@@ -45,7 +55,7 @@ STAGES: Mapping[str, Stage] = {
             "computes local descriptors and a colour histogram of images that have none yet",
             reads=("images", "roster"),
             writes=("descriptors",),
-            knobs=("extractor", "side_px", "max_keypoints", "contrast_threshold", "edge_threshold"),
+            knobs=("extractor", "side_px", "max_keypoints", "contrast_threshold", "edge_threshold", "grid_px", "coarse_px", "copies"),
         ),
         Stage(
             "learn_vocabulary",
@@ -59,7 +69,7 @@ STAGES: Mapping[str, Stage] = {
             "turns each image into a vector and projects it; looks for near copies across the split",
             reads=("roster", "descriptors", "vocabulary"),
             writes=("encoder", "features", "near_copies"),
-            knobs=("extractor", "root", "colour_weight", *_ENCODE, "near_distance"),
+            knobs=("extractor", "seed", "root", "colour_weight", "energy_weight", *_ENCODE, "near_distance"),
         ),
         Stage(
             "train",
@@ -74,6 +84,8 @@ STAGES: Mapping[str, Stage] = {
                 "regularisation",
                 "max_iterations",
                 "balance",
+                "copies",
+                "copy_weight",
                 "folds",
                 "fold_images",
                 "max_matrix_mb",

@@ -79,7 +79,7 @@ class Work:
         return self.lake.document(self.lake.files(self.run, dataset)[0].path) or {}
 
     def parts(self, paths: Sequence[str], wanted: pa.Table, *, largest_row: int = 0) -> DataFrame:
-        """The rows of Parquet parts whose (content, part) stand in `wanted`, split so that every core has tasks.
+        """The rows of Parquet parts whose (content, part), and copy if it has one, stand in `wanted`; split so that every core has tasks.
 
         A content may lie in two parts, when it came by two paths at once: `wanted` names the part that counts.
         """
@@ -95,13 +95,15 @@ class Work:
         conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", rows)
         frame = self.spark.read.parquet(*(self.lake.spark_location(path) for path in paths))
         frame = frame.withColumn("part", sf.col("_metadata.file_name"))
-        return frame.join(sf.broadcast(self.frame(wanted)), ["content", "part"])
+        keys = [name for name in ("content", "part", "copy") if name in wanted.column_names]
+        return frame.join(sf.broadcast(self.frame(wanted)), keys)
 
     def images(self, wanted: pa.Table) -> DataFrame:
-        """The (content, image) rows of the images that `wanted` names by content and part."""
+        """The (content, image) rows of the images that `wanted` names by content and part, with its further columns."""
         paths = sorted({f"parts/images/{part}" for part in wanted["part"].to_pylist()})
         largest = self.lake.manifest(self.run, "ingest")["notes"]["largest_bytes"]
-        return self.parts(paths, wanted.select(["content", "part"]), largest_row=largest).select("content", "image")
+        further = [name for name in wanted.column_names if name not in ("content", "part")]
+        return self.parts(paths, wanted, largest_row=largest).select("content", "image", *further)
 
     def pictures(self, wanted: pa.Table) -> dict[str, bytes]:
         """The bytes of a few images by content, read on the driver: only the row groups that hold them."""
@@ -126,7 +128,7 @@ class Work:
         self.lake.remove(self.folder(dataset))
 
     def described(self) -> tuple[list[str], pa.Table]:
-        """The descriptor parts of the run and, by content, which part holds it: columns content, part, n_keypoints."""
+        """The descriptor parts of the run and, by content, and copy, which part holds it: columns content, copy, part, n_keypoints."""
         notes = self.lake.manifest(self.run, "describe")["notes"]
         index = self.lake.read_rows([File(**notes["index"])])
         return [file.path for file in self.lake.files(self.run, "descriptors")], index

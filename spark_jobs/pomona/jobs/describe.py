@@ -18,7 +18,7 @@ from pomona.work import Work, in_worker
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from pomona.vision.describe import Extractor
+    from pomona.vision.describe import Description, Extractor
 
 PART_BYTES = 32 << 20
 _SHOWN = 200
@@ -36,19 +36,10 @@ def describe(extractor: Extractor, lake: Lake, folder: str, seen: Any) -> Callab
         rows: list[dict[str, Any]] = []
         size = 0
         for batch in batches:
-            for content, image in zip(batch["content"].to_pylist(), batch["image"], strict=True):
-                found = describer.describe(image.as_py())
-                packed = found.descriptors.tobytes()
-                rows.append(
-                    {
-                        "content": content,
-                        "n_keypoints": len(found.descriptors),
-                        "descriptors": packed,
-                        "histogram": found.histogram.tobytes(),
-                        "fingerprint": found.fingerprint,
-                    }
-                )
-                size += len(packed)
+            for content, image, copies in zip(*(batch[name].to_pylist() for name in ("content", "image", "copies")), strict=True):
+                found = [_row(content, copy, each) for copy, each in zip(copies, describer.copies(image, content, copies), strict=True)]
+                rows += found
+                size += sum(len(row["descriptors"]) for row in found)
             seen.add(batch.num_rows)
             if size >= PART_BYTES:
                 yield _written(lake, folder, rows)
@@ -61,49 +52,73 @@ def describe(extractor: Extractor, lake: Lake, folder: str, seen: Any) -> Callab
     return transform
 
 
+def _row(content: str, copy: int, found: Description) -> dict[str, Any]:
+    return {
+        "content": content,
+        "copy": copy,
+        "n_keypoints": len(found.descriptors),
+        "descriptors": found.descriptors.tobytes(),
+        "histogram": found.histogram.tobytes(),
+        "fingerprint": found.fingerprint,
+    }
+
+
 def _written(lake: Lake, folder: str, rows: list[dict[str, Any]]) -> pa.RecordBatch:
     import pyarrow as pa
 
-    rows.sort(key=lambda row: str(row["content"]))
+    rows.sort(key=lambda row: (str(row["content"]), int(row["copy"])))
     file = lake.write_rows(folder, "descriptors", pa.Table.from_pylist(rows, schema=arrow_schema("descriptors")))
     return pa.RecordBatch.from_pylist([{"path": file.path, "rows": file.rows}])
 
 
 def run(work: Work) -> Result:
     """Describes what is not yet described, and names the part that holds each image of the roster."""
-    import pyarrow.compute as pc
-
     from pomona.vision.describe import Extractor
 
     extractor = Extractor.of(work.knobs)
     folder = f"parts/descriptors/{extractor.key}"
-    roster = work.table("roster", ["content", "part"])
+    wanted = wanted_of(work.table("roster", ["content", "part", "split"]), int(work.knobs["copies"]))
     known = index_of(work.lake, folder)
-    missing = roster.filter(pc.invert(pc.is_in(roster["content"], known["content"])))
-    if missing.num_rows:
+    missing = wanted.join(known, ["content", "copy"], join_type="left anti")
+    n_missing = len(missing["content"].unique())
+    if n_missing:
         seen = work.spark.sparkContext.accumulator(0)
         transform = in_worker(describe(extractor, work.lake, folder, seen))
-        with work.progress(lambda: seen.value, missing.num_rows, "images"):
-            work.images(missing).mapInArrow(transform, "path string, rows long").collect()
+        copies = missing.group_by(["content", "part"]).aggregate([("copy", "list")]).rename_columns({"copy_list": "copies"})
+        with work.progress(lambda: seen.value, n_missing, "images"):
+            work.images(copies).mapInArrow(transform, "path string, rows long").collect()
         known = index_of(work.lake, folder)
-    index = known.filter(pc.is_in(known["content"], roster["content"])).sort_by("content")
-    if index.num_rows != roster.num_rows:
-        raise RuntimeError(f"{roster.num_rows - index.num_rows:,} of {roster.num_rows:,} images have no descriptors in {folder}")
-    return _result(work, folder, index, n_described=missing.num_rows)
+    index = known.join(wanted.select(["content", "copy"]), ["content", "copy"], join_type="left semi")
+    if index.num_rows != wanted.num_rows:
+        raise RuntimeError(f"{wanted.num_rows - index.num_rows:,} of {wanted.num_rows:,} images and copies have no descriptors in {folder}")
+    return _result(work, folder, index.sort_by([("content", "ascending"), ("copy", "ascending")]), n_described=n_missing)
+
+
+def wanted_of(roster: pa.Table, n_copies: int) -> pa.Table:
+    """What is to be described: content, part and copy, copies of training images only."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    train = roster.filter(pc.equal(roster["split"], "train"))
+    tables = [
+        sides.select(["content", "part"]).append_column("copy", pa.array([copy] * sides.num_rows, pa.int32()))
+        for copy, sides in ((0, roster), *((copy, train) for copy in range(1, n_copies + 1)))
+    ]
+    return pa.concat_tables(tables)
 
 
 def index_of(lake: Lake, folder: str) -> pa.Table:
-    """What is described already: content, part, n_keypoints; of two parts with the same content the first counts."""
+    """What is described already: content, copy, part, n_keypoints; of two parts with the same content and copy the first counts."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    schema = pa.schema([("content", pa.string()), ("part", pa.string()), ("n_keypoints", pa.int32())])
+    schema = pa.schema([("content", pa.string()), ("copy", pa.int32()), ("part", pa.string()), ("n_keypoints", pa.int32())])
     tables = [schema.empty_table()]
     for name in lake.names(folder):
         with lake.opened(f"{folder}/{name}") as file:
-            table = pq.read_table(file, columns=["content", "n_keypoints"])
-        tables.append(pa.Table.from_arrays([table["content"], pa.array([name] * table.num_rows), table["n_keypoints"]], schema=schema))
-    once = pa.concat_tables(tables).to_pandas().drop_duplicates("content")
+            table = pq.read_table(file, columns=["content", "copy", "n_keypoints"])
+        tables.append(table.add_column(2, "part", pa.array([name] * table.num_rows)).cast(schema))
+    once = pa.concat_tables(tables).to_pandas().drop_duplicates(["content", "copy"])
     return pa.Table.from_pandas(once, schema=schema, preserve_index=False).replace_schema_metadata(None)
 
 
@@ -113,12 +128,21 @@ def _result(work: Work, folder: str, index: pa.Table, *, n_described: int) -> Re
     parts = pc.value_counts(index["part"]).to_pylist()
     paths = sorted((f"{folder}/{entry['values']}", entry["counts"]) for entry in parts)
     files = [File(path, path.rpartition("/")[2].removesuffix(".parquet"), work.lake.size(path), rows) for path, rows in paths]
-    n_keypoints = pc.sum(index["n_keypoints"]).as_py() or 0
-    bare = index.filter(pc.equal(index["n_keypoints"], 0))["content"].to_pylist()
-    line = f"{n_described:,} of {index.num_rows:,} images described, {n_keypoints / max(1, index.num_rows):.0f} keypoints an image"
+    images = index.filter(pc.equal(index["copy"], 0))
+    n_keypoints = pc.sum(images["n_keypoints"]).as_py() or 0
+    bare = images.filter(pc.equal(images["n_keypoints"], 0))["content"].to_pylist()
+    line = f"{n_described:,} of {images.num_rows:,} images described, {n_keypoints / max(1, images.num_rows):.0f} keypoints an image"
+    if copies := index.num_rows - images.num_rows:
+        line += f"; {copies:,} altered copies beside them"
     if bare:
         line += f"; {len(bare):,} have none"
-    counts = {"described": n_described, "images": index.num_rows, "keypoints": n_keypoints, "without_keypoints": len(bare)}
+    counts = {
+        "described": n_described,
+        "images": images.num_rows,
+        "copies": copies,
+        "keypoints": n_keypoints,
+        "without_keypoints": len(bare),
+    }
     notes = {"extractor": folder.rpartition("/")[2], "index": asdict(_index_file(work, index)), "without_keypoints": bare[:_SHOWN]}
     return Result(line, {"descriptors": files}, counts, notes)
 

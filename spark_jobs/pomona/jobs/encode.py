@@ -18,8 +18,8 @@ from pomona.formats import arrow_schema
 from pomona.lake import Lake
 from pomona.outcome import File, Result
 from pomona.vision.describe import Description, n_dims
-from pomona.vision.encode import Encoding, Moments, fit_projection, project, vector
-from pomona.vision.words import Preparation
+from pomona.vision.encode import Encoding, fit_projection, in_sample, project, vector
+from pomona.vision.words import Preparation, Vocabulary
 from pomona.work import Work, in_worker
 
 if TYPE_CHECKING:
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 Batches = Iterable["pa.RecordBatch"]
 Transform = Callable[[Batches], Iterator["pa.RecordBatch"]]
 
-_VECTORS = "content string, image string, label string, split string, group string, vector binary"
+_VECTORS = "content string, copy int, image string, label string, split string, group string, vector binary"
 _FILES = "path string, sha256 string, bytes long, rows long"
 _PART_ROWS = 20_000
 
 
-def vectors(words: np.ndarray, preparation: Preparation, encoding: Encoding) -> Transform:
+def vectors(vocabulary: Vocabulary, preparation: Preparation, encoding: Encoding) -> Transform:
     """A transform of descriptors rows into the same rows with their feature vector, (n_features,) float64 as bytes."""
     dims = n_dims(preparation.extractor)
 
@@ -45,26 +45,9 @@ def vectors(words: np.ndarray, preparation: Preparation, encoding: Encoding) -> 
             for packed, histogram in zip(batch["descriptors"], batch["histogram"], strict=True):
                 matrix = np.frombuffer(packed.as_buffer(), np.uint8).reshape(-1, dims)
                 description = Description(matrix, np.frombuffer(histogram.as_buffer(), np.float32))
-                rows.append(vector(description, words, preparation, encoding).tobytes())
-            names = ["content", "image", "label", "split", "group"]
+                rows.append(vector(description, vocabulary, preparation, encoding).tobytes())
+            names = ["content", "copy", "image", "label", "split", "group"]
             yield pa.RecordBatch.from_arrays([*(batch[name] for name in names), pa.array(rows, pa.binary())], [*names, "vector"])
-
-    return transform
-
-
-def sums(step: float) -> Transform:
-    """A transform of vectors into one row for the partition: count, total and outer product, which are exact in any order."""
-
-    def transform(batches: Batches) -> Iterator[pa.RecordBatch]:
-        import pyarrow as pa
-
-        moments: Moments | None = None
-        for batch in batches:
-            if batch.num_rows:
-                block = Moments.of(_matrix(batch), step=step)
-                moments = block if moments is None else moments + block
-        if moments is not None:
-            yield pa.RecordBatch.from_pylist([{"count": moments.count, "total": moments.total.tobytes(), "outer": moments.outer.tobytes()}])
 
     return transform
 
@@ -99,7 +82,7 @@ def _matrix(batch: pa.RecordBatch) -> np.ndarray:
 def _written(lake: Lake, folder: str, tables: list[pa.Table]) -> pa.RecordBatch:
     import pyarrow as pa
 
-    file = lake.write_rows(folder, "features", pa.concat_tables(tables).sort_by("content"))
+    file = lake.write_rows(folder, "features", pa.concat_tables(tables).sort_by([("content", "ascending"), ("copy", "ascending")]))
     return pa.RecordBatch.from_pylist([asdict(file)])
 
 
@@ -109,25 +92,25 @@ def run(work: Work) -> Result:
 
     knobs = work.knobs
     preparation, encoding = Preparation.of(knobs), Encoding.of(knobs)
-    words = work.arrays("vocabulary")["words"]
+    vocabulary = Vocabulary.from_arrays(work.arrays("vocabulary"))
     for dataset in ("encoder", "features", "near_copies"):
         work.clear(dataset)
     paths, wanted, largest = _wanted(work)
     rows = work.parts(paths, wanted, largest_row=largest).drop("part")
-    encoded = rows.mapInArrow(in_worker(vectors(words, preparation, encoding)), _VECTORS).persist(StorageLevel.DISK_ONLY)
+    encoded = rows.mapInArrow(in_worker(vectors(vocabulary, preparation, encoding)), _VECTORS).persist(StorageLevel.DISK_ONLY)
     try:
-        moments = _moments(encoded, encoding.step)
-        mean, components = fit_projection(moments, encoding.components_for(len(words)))
+        drawn = _drawn(encoded, wanted, n_images=knobs["projection_images"], seed=knobs["seed"])
+        mean, components = fit_projection(drawn, encoding.components_for(len(vocabulary.words)))
         transform = in_worker(projected(mean, components, work.lake, work.folder("features")))
         files = [File(**row.asDict()) for row in encoded.mapInArrow(transform, _FILES).collect()]
     finally:
         encoded.unpersist()
-    near = near_copies.found(rows.select("content", "split", "fingerprint"), max_distance=knobs["near_distance"])
+    near = near_copies.found(rows.where("copy = 0").select("content", "split", "fingerprint"), max_distance=knobs["near_distance"])
     files.sort(key=lambda file: file.path)
     encoder = work.lake.write_arrays(work.folder("encoder"), "encoder", {"mean": mean, "components": components})
     table = write_csv(work, files, len(components))
-    counts = {"images": wanted.num_rows, "fitted_on": moments.count, "features": len(mean), "components": len(components)}
-    line = f"{wanted.num_rows:,} images as {len(mean):,} features, projected to {len(components):,} fitted on {moments.count:,} of them"
+    counts = {"images": wanted.num_rows, "fitted_on": len(drawn), "features": len(mean), "components": len(components)}
+    line = f"{wanted.num_rows:,} images as {len(mean):,} features, projected to {len(components):,} fitted on {len(drawn):,} of them"
     if near.num_rows:
         line += f"; {near.num_rows:,} test images have a near copy in train"
     copies = work.lake.write_rows(work.folder("near_copies"), "near_copies", near, name="near_copies.parquet")
@@ -144,22 +127,22 @@ def _wanted(work: Work) -> tuple[list[str], pa.Table, int]:
     roster = work.table("roster", ["content", "path", "label", "split", "group"]).rename_columns(
         ["content", "image", "label", "split", "group"]
     )
-    wanted = index.select(["content", "part"]).join(roster, "content", join_type="inner")
+    wanted = index.select(["content", "copy", "part"]).join(roster, "content", join_type="inner")
     largest = n_dims(work.knobs["extractor"]) * (pc.max(index["n_keypoints"]).as_py() or 1)
     return paths, wanted, largest
 
 
-def _moments(encoded: Any, step: float) -> Moments:
-    total: Moments | None = None
-    for row in (
-        encoded.where("split = 'train'").select("vector").mapInArrow(sums(step), "count long, total binary, outer binary").toLocalIterator()
-    ):
-        n = len(row.total) // 8
-        block = Moments(row["count"], np.frombuffer(row.total), np.frombuffer(row.outer).reshape(n, n))
-        total = block if total is None else total + block
-    if total is None:
-        raise ValueError("no training row reached the projection")
-    return total
+def _drawn(encoded: Any, wanted: pa.Table, *, n_images: int, seed: int) -> np.ndarray:
+    """The vectors that the projection is fitted on, (n, n_features) float64, by content and copy; the driver holds no others."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    train = wanted.filter(pc.equal(wanted["split"], "train")).select(["content", "copy"]).to_pylist()
+    share = n_images / max(1, len(train))
+    keys = [row for row in train if in_sample(row["content"], row["copy"], share=share, seed=seed)] or train[:1]
+    frame = encoded.sparkSession.createDataFrame(pa.Table.from_pylist(keys).to_pandas())
+    rows = encoded.join(frame.hint("broadcast"), ["content", "copy"]).select("content", "copy", "vector").collect()
+    return np.array([np.frombuffer(row.vector) for row in sorted(rows, key=lambda row: (row.content, row.copy))])
 
 
 def write_csv(work: Work, files: list[File], n_components: int) -> File:
@@ -174,6 +157,7 @@ def write_csv(work: Work, files: list[File], n_components: int) -> File:
     with pc.CSVWriter(buffer, schema) as writer:
         for file in files:
             table = work.lake.read_rows([file])
+            table = table.filter(pa.compute.equal(table["copy"], 0))
             matrix = table["features"].combine_chunks().flatten().to_numpy().reshape(-1, n_components)
             writer.write_table(pa.Table.from_arrays([*(table[name] for name in names[:4]), *map(pa.array, matrix.T)], schema=schema))
             n_rows += table.num_rows

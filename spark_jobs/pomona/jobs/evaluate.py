@@ -1,6 +1,6 @@
 """evaluate: scores the model on the test images and judges it against the champion.
 
-Rows in: features of test images; images of those that the champion has not seen either. Out: a prediction per test
+Rows in: features and colour histograms of test images; images of those that the champion has not seen either. Out: a prediction per test
 image, the scores with intervals over groups, and the verdict.
 """
 

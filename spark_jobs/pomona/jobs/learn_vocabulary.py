@@ -1,6 +1,6 @@
 """learn_vocabulary: draws training descriptors and clusters them into visual words.
 
-Rows in: descriptors of training images. Out: the vocabulary, (n_words, n_dims) float32, from a sample that is a function
+Rows in: descriptors of training images. Out: the vocabulary, words with their spread, from a sample that is a function
 of the training images and the seed alone.
 """
 
@@ -50,21 +50,21 @@ def run(work: Work) -> Result:
     train = roster.filter(pc.equal(roster["split"], "train"))
     n_words = vocabulary_size(knobs, len(set(train["label"].to_pylist())))
     paths, index = work.described()
-    index = index.filter(pc.is_in(index["content"], train["content"]))
+    index = index.filter(pc.and_(pc.is_in(index["content"], train["content"]), pc.equal(index["copy"], 0)))
     n_keypoints = pc.sum(index["n_keypoints"]).as_py() or 0
     share = min(1.0, n_words * knobs["descriptors_per_word"] / max(1, n_keypoints))
-    rows = work.parts(paths, index.select(["content", "part"]), largest_row=dims * (pc.max(index["n_keypoints"]).as_py() or 1))
+    rows = work.parts(paths, index.select(["content", "copy", "part"]), largest_row=dims * (pc.max(index["n_keypoints"]).as_py() or 1))
     drawn = rows.select("content", "descriptors").mapInArrow(
         in_worker(draw_rows(share=share, seed=knobs["seed"], n_dims=dims)), "content string, descriptors binary"
     )
     pieces = [row.descriptors for row in sorted(drawn.collect(), key=lambda row: str(row.content))]
     sample = np.frombuffer(b"".join(pieces), np.uint8).reshape(-1, dims)
     try:
-        learned = learn(prepare(sample, preparation), n_words=n_words, iterations=knobs["kmeans_iterations"], seed=knobs["seed"])
+        learned = learn(prepare(sample, preparation), knobs=knobs, n_words=n_words)
     except TooFewDescriptors as error:
         raise BadInput(str(error)) from None
     work.clear("vocabulary")
-    file = work.lake.write_arrays(work.folder("vocabulary"), "vocabulary", {"words": learned.words})
+    file = work.lake.write_arrays(work.folder("vocabulary"), "vocabulary", learned.vocabulary.arrays())
     counts = {
         "words": n_words,
         "sampled": len(sample),

@@ -35,13 +35,20 @@ def run(work: Work) -> Result:
     import pyarrow.compute as pc
 
     table, matrix = gathered(work.lake, work.lake.files(work.run, "features"), max_mb=work.knobs["max_matrix_mb"])
-    labels, groups = (table[name].to_pylist() for name in ("label", "group"))
+    labels, groups, copies = (table[name].to_pylist() for name in ("label", "group", "copy"))
     try:
-        classifier = fit(matrix, labels, groups, knobs=work.knobs)
+        classifier = fit(matrix, labels, groups, copies, knobs=work.knobs)
     except OneClass as error:
         raise BadInput(str(error)) from None
-    LOG.info("train: fitted on %s images of %s classes, cross-validating", f"{len(matrix):,}", len(classifier.classes))
-    sample = sampled(table.select(["content", "label", "group"]).to_pandas(), n_images=work.knobs["fold_images"], seed=work.knobs["seed"])
+    n_images = copies.count(0)
+    LOG.info(
+        "train: fitted on %s images and %s copies of %s classes, cross-validating",
+        f"{n_images:,}",
+        f"{len(matrix) - n_images:,}",
+        len(classifier.classes),
+    )
+    images = table.filter(pc.equal(table["copy"], 0))
+    sample = sampled(images.select(["content", "label", "group"]).to_pandas(), n_images=work.knobs["fold_images"], seed=work.knobs["seed"])
     rows = _rows(work, sample)
     validation = validated(work.knobs, rows)
     for dataset in ("model", "baseline", "validation"):
@@ -52,15 +59,15 @@ def run(work: Work) -> Result:
         "validation": [work.lake.write_document(work.folder("validation"), "validation", validation)],
     }
     n_groups = pc.count_distinct(table["group"]).as_py()
-    counts = {"train": len(matrix), "groups": n_groups, "classes": len(classifier.classes)}
+    counts = {"train": n_images, "groups": n_groups, "classes": len(classifier.classes)}
     score = (
         f"cross-validated by groups {validation['accuracy']:.3f}" if validation["n_folds"] else f"not cross-validated: {validation['why']}"
     )
-    return Result(f"{len(classifier.classes)} classes from {len(matrix):,} images in {n_groups:,} groups; {score}", files, counts)
+    return Result(f"{len(classifier.classes)} classes from {n_images:,} images in {n_groups:,} groups; {score}", files, counts)
 
 
 def gathered(lake: Lake, files: Iterable[File], *, max_mb: float) -> tuple[pa.Table, np.ndarray]:
-    """The training rows sorted by content, and their (n_train, n_components) float64 matrix.
+    """The training rows sorted by content and copy, and their (n_train, n_components) float64 matrix.
 
     Raises
     ------
@@ -80,7 +87,7 @@ def gathered(lake: Lake, files: Iterable[File], *, max_mb: float) -> tuple[pa.Ta
     for file in parts:
         table = lake.read_rows([file])
         rows.append(table.filter(pa.compute.equal(table["split"], "train")))
-    train = pa.concat_tables(rows).sort_by("content")
+    train = pa.concat_tables(rows).sort_by([("content", "ascending"), ("copy", "ascending")])
     return train, train["features"].combine_chunks().flatten().to_numpy().reshape(train.num_rows, -1)
 
 
@@ -135,7 +142,7 @@ def _unvalidated(why: str) -> dict[str, Any]:
 
 
 def _rows(work: Work, sample: pd.DataFrame) -> list[Row]:
-    """The sample with its descriptions, sorted by content."""
+    """The sample with its descriptions and those of its copies, sorted by content."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -143,12 +150,14 @@ def _rows(work: Work, sample: pd.DataFrame) -> list[Row]:
     paths, index = work.described()
     index = index.filter(pc.is_in(index["content"], pa.array(sample["content"])))
     largest = dims * (pc.max(index["n_keypoints"]).as_py() or 1)
-    found = (
-        work.parts(paths, index.select(["content", "part"]), largest_row=largest).select("content", "descriptors", "histogram").collect()
-    )
-    described = {
-        row.content: Description(np.frombuffer(row.descriptors, np.uint8).reshape(-1, dims), np.frombuffer(row.histogram, np.float32))
-        for row in found
-    }
-    columns = (sample[name] for name in ("content", "label", "group"))
-    return [Row(content, label, group, described[content]) for content, label, group in zip(*columns, strict=True)]
+    rows = work.parts(paths, index.select(["content", "copy", "part"]), largest_row=largest)
+    described: dict[str, dict[int, Description]] = defaultdict(dict)
+    for row in rows.select("content", "copy", "descriptors", "histogram").collect():
+        matrix = np.frombuffer(row.descriptors, np.uint8).reshape(-1, dims)
+        described[row.content][row.copy] = Description(matrix, np.frombuffer(row.histogram, np.float32))
+    columns = zip(*(sample[name] for name in ("content", "label", "group")), strict=True)
+    return [Row(content, label, group, *_image_and_copies(described[content])) for content, label, group in columns]
+
+
+def _image_and_copies(described: Mapping[int, Description]) -> tuple[Description, tuple[Description, ...]]:
+    return described[0], tuple(described[copy] for copy in sorted(described) if copy)

@@ -16,8 +16,9 @@ Image = NDArray[np.uint8]
 Item = TypeVar("Item")
 
 _QUALITY = 82
-# A SIFT descriptor looks at a window of about six times the keypoint's size (Lowe 2004: 4 × 4 cells of 3 σ, size = 2 σ).
-_WINDOW = 6.0
+# What a descriptor looks at, in sizes of its keypoint: about six for SIFT (Lowe 2004: 4 × 4 cells of 3 σ, size = 2 σ); the others name
+# their whole window.
+WINDOWS = {"sift": 6.0, "orb": 1.0, "dense": 1.0}
 _DRAWN_SIDE = 360
 # Seen between white patches on a light page and dark ones on a dark page.
 _GAP = 150
@@ -52,23 +53,33 @@ def with_keypoints(image: Image, keypoints: NDArray[np.float32], *, strongest: i
     return _jpeg(canvas)
 
 
-def patch(image: Image, keypoint: NDArray[np.float32], side: int) -> Image:
+def with_points(image: Image, keypoints: NDArray[np.float32]) -> bytes:
+    """The image as JPEG, about 360 pixels, with a dot at each keypoint; a frame of its size shows what the middle one looks at."""
+    scale = _DRAWN_SIDE / max(image.shape[:2])
+    canvas = _resized(image, scale)
+    centres = [(round((x + 0.5) * scale), round((y + 0.5) * scale)) for x, y in np.unique(keypoints[:, :2], axis=0).tolist()]
+    for colour, radius in ((_HALO, 3), (_INK, 2)):
+        for centre in centres:
+            cv2.circle(canvas, centre, radius, colour, -1, cv2.LINE_AA)
+    if centres:
+        (x, y), half = centres[len(centres) // 2], round(float(keypoints[0, 2]) * scale / 2)
+        for colour, thickness in ((_HALO, 4), (_INK, 2)):
+            cv2.rectangle(canvas, (x - half, y - half), (x + half, y + half), colour, thickness, cv2.LINE_AA)
+    return _jpeg(canvas)
+
+
+def patch(image: Image, keypoint: NDArray[np.float32], side: int, *, window: float = WINDOWS["sift"]) -> Image:
     """What the descriptor saw: the keypoint's window, turned upright by its angle, (side, side, 3) uint8 BGR.
 
     Beyond the image's edge the border pixels are repeated.
     """
     x, y, size, angle = (float(value) for value in keypoint)
     # ORB's angle is -1 where it has none.
-    turn, scale = math.radians(max(angle, 0.0)), max(size, 1.0) * _WINDOW / side
+    turn, scale = math.radians(max(angle, 0.0)), max(size, 1.0) * window / side
     cos, sin, middle = scale * math.cos(turn), scale * math.sin(turn), (side - 1) / 2
     to_image = np.array([[cos, -sin, x - cos * middle + sin * middle], [sin, cos, y - sin * middle - cos * middle]])
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     return np.asarray(cv2.warpAffine(image, to_image, (side, side), flags=flags, borderMode=cv2.BORDER_REPLICATE), dtype=np.uint8)
-
-
-def patches(image: Image, keypoints: NDArray[np.float32], *, side: int = 40) -> bytes:
-    """The windows of an image's keypoints side by side, as JPEG; one grey pixel when there is no keypoint."""
-    return _strip([patch(image, keypoint, side) for keypoint in keypoints])
 
 
 def word_strips(
@@ -90,6 +101,7 @@ def word_strips(
     pictures : files as they came, which decode; a few dozen are enough
     to_words : (n_keypoints, n_dims) uint8 descriptors → (n_keypoints,) word of each
     """
+    window = WINDOWS[describer.extractor.extractor]
     found: dict[int, list[Image]] = {}
     n_seen: dict[int, int] = {}
     for data in pictures:
@@ -98,7 +110,7 @@ def word_strips(
         for word in np.unique(words).tolist():
             rows = np.flatnonzero(words == word)
             n_seen[word] = n_seen.get(word, 0) + len(rows)
-            found.setdefault(word, []).extend(patch(image, keypoints[row], side) for row in rows[:2])
+            found.setdefault(word, []).extend(patch(image, keypoints[row], side, window=window) for row in rows[:2])
     full = sorted((word for word, strip in found.items() if len(strip) >= n_patches), key=lambda word: (-n_seen[word], word))
     if len(full) > n_shown:
         full = _spread(full, n_shown)
@@ -111,8 +123,6 @@ def _spread(items: list[Item], n: int) -> list[Item]:
 
 
 def _strip(images: list[Image]) -> bytes:
-    if not images:
-        return _jpeg(np.full((1, 1, 3), 128, np.uint8))
     gap = np.full((images[0].shape[0], 2, 3), _GAP, np.uint8)
     row: list[Image] = [images[0]]
     for image in images[1:]:

@@ -9,7 +9,7 @@ from pomona.report import pictures
 from pomona.report.evidence import Picture
 from pomona.vision.chain import Chain
 from pomona.vision.describe import Describer, Extractor
-from pomona.vision.words import Preparation, assign, prepare
+from pomona.vision.words import Preparation, prepare
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,10 +44,14 @@ def seen(samples: pd.DataFrame, data: Mapping[str, bytes], chain: Chain) -> Seen
 
 def _with_keypoints(describer: Describer, data: bytes, path: str) -> Picture:
     image, keypoints = describer.keypoints(data)
-    return Picture(pictures.with_keypoints(image, keypoints), f"{path}: {len(keypoints):,} keypoints")
+    drawn = pictures.with_points if describer.extractor.extractor == "dense" else pictures.with_keypoints
+    return Picture(drawn(image, keypoints), f"{path}: {len(keypoints):,} keypoints")
 
 
 def _words(describer: Describer, chain: Chain, images: Sequence[bytes]) -> list[Picture]:
     preparation = Preparation.of(chain.knobs)
-    strips = pictures.word_strips(images, describer=describer, to_words=lambda rows: assign(prepare(rows, preparation), chain.words))
+    vocabulary = chain.vocabulary
+    strips = pictures.word_strips(
+        images, describer=describer, to_words=lambda rows: vocabulary.nearest(vocabulary.points(prepare(rows, preparation)))
+    )
     return [Picture(strip.jpeg, f"word {strip.word}") for strip in strips]

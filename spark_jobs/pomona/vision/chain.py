@@ -15,17 +15,18 @@ from numpy.typing import NDArray
 from pomona.vision.classify import Classifier, fit, probabilities
 from pomona.vision.decode import check
 from pomona.vision.describe import Describer, Description, Extractor
-from pomona.vision.encode import Encoding, Moments, fit_projection, project, vector
-from pomona.vision.words import Preparation, draw, learn, prepare, vocabulary_size
+from pomona.vision.encode import Encoding, fit_projection, in_sample, project, vector
+from pomona.vision.words import Preparation, Vocabulary, draw, learn, prepare, vocabulary_size
 
 
 class Row(NamedTuple):
-    """A described training image."""
+    """A described training image, and descriptions of its altered copies."""
 
     content: str
     label: str
     group: str
     description: Description
+    copies: tuple[Description, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -35,14 +36,14 @@ class Chain:
     Attributes
     ----------
     knobs : the resolved knobs
-    words : (n_words, d) float32
+    vocabulary : the words and their spread
     mean : (n_features,) float64
     components : (n_components, n_features) float64
     classifier : over n_components features
     """
 
     knobs: Mapping[str, Any]
-    words: NDArray[np.float32]
+    vocabulary: Vocabulary
     mean: NDArray[np.float64]
     components: NDArray[np.float64]
     classifier: Classifier
@@ -60,14 +61,14 @@ class Chain:
 
     def features(self, description: Description) -> NDArray[np.float64]:
         """The projected vector of a described picture, (n_components,) float64."""
-        bag = vector(description, self.words, self._preparation, self._encoding)
-        return project(bag, self.mean, self.components)
+        found = vector(description, self.vocabulary, self._preparation, self._encoding)
+        return project(found, self.mean, self.components)
 
     def save(self, folder: Path) -> None:
         """Writes `knobs.json`, `vocabulary.npz`, `encoder.npz` and `model.npz` into the folder."""
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "knobs.json").write_text(json.dumps(dict(self.knobs), indent=2, sort_keys=True) + "\n", encoding="utf-8")
-        np.savez(folder / "vocabulary.npz", words=self.words)
+        np.savez(folder / "vocabulary.npz", **self.vocabulary.arrays())  # type: ignore[arg-type]
         np.savez(folder / "encoder.npz", mean=self.mean, components=self.components)
         np.savez(folder / "model.npz", **self.classifier.arrays())  # type: ignore[arg-type]
 
@@ -77,7 +78,8 @@ class Chain:
         knobs = json.loads((folder / "knobs.json").read_text(encoding="utf-8"))
         encoder = _arrays(folder / "encoder.npz")
         classifier = Classifier.from_arrays(_arrays(folder / "model.npz"))
-        return cls(knobs, _arrays(folder / "vocabulary.npz")["words"], encoder["mean"], encoder["components"], classifier)
+        vocabulary = Vocabulary.from_arrays(_arrays(folder / "vocabulary.npz"))
+        return cls(knobs, vocabulary, encoder["mean"], encoder["components"], classifier)
 
     def __getstate__(self) -> dict[str, Any]:
         # OpenCV's detectors do not pickle; the other side makes its own.
@@ -99,6 +101,8 @@ class Chain:
 def fit_chain(rows: Iterable[Row], knobs: Mapping[str, Any]) -> Chain:
     """A chain fitted to rows that fit in memory: the same bits for the same set of rows, in whatever order they come.
 
+    The vocabulary is learnt from the images themselves; projection and classifier from their copies too.
+
     Raises
     ------
     TooFewDescriptors
@@ -109,17 +113,19 @@ def fit_chain(rows: Iterable[Row], knobs: Mapping[str, Any]) -> Chain:
     ordered = sorted(rows, key=lambda row: row.content)
     preparation, encoding = Preparation.of(knobs), Encoding.of(knobs)
     n_words = vocabulary_size(knobs, len({row.label for row in ordered}))
-    words = learn(
-        _sample(ordered, n_words * int(knobs["descriptors_per_word"]), preparation, seed=int(knobs["seed"])),
-        n_words=n_words,
-        iterations=int(knobs["kmeans_iterations"]),
-        seed=int(knobs["seed"]),
-    ).words
-    vectors = np.array([vector(row.description, words, preparation, encoding) for row in ordered])
-    mean, components = fit_projection(Moments.of(vectors, step=encoding.step), encoding.components_for(n_words))
-    features = np.array([project(each, mean, components) for each in vectors])
-    classifier = fit(features, [row.label for row in ordered], [row.group for row in ordered], knobs=knobs)
-    return Chain(knobs, words, mean, components, classifier)
+    n_wanted = n_words * int(knobs["descriptors_per_word"])
+    vocabulary = learn(_sample(ordered, n_wanted, preparation, seed=int(knobs["seed"])), knobs=knobs, n_words=n_words).vocabulary
+    taught = [
+        (row, copy, vector(description, vocabulary, preparation, encoding))
+        for row in ordered
+        for copy, description in enumerate((row.description, *row.copies))
+    ]
+    share = int(knobs["projection_images"]) / max(len(taught), 1)
+    chosen = [found for row, copy, found in taught if in_sample(row.content, copy, share=share, seed=int(knobs["seed"]))]
+    mean, components = fit_projection(np.array(chosen or [taught[0][2]]), encoding.components_for(n_words))
+    features = np.array([project(found, mean, components) for _, _, found in taught])
+    labels, groups, copies = ([*column] for column in zip(*((row.label, row.group, copy) for row, copy, _ in taught), strict=True))
+    return Chain(knobs, vocabulary, mean, components, fit(features, labels, groups, copies, knobs=knobs))
 
 
 def _sample(rows: list[Row], n_wanted: int, preparation: Preparation, *, seed: int) -> NDArray[np.float32]:

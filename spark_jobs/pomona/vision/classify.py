@@ -47,24 +47,29 @@ class OneClass(ValueError):
     """All training images have the same label."""
 
 
-def weights_of(labels: Sequence[str], groups: Sequence[str], balance: str) -> NDArray[np.float64]:
-    """The weight of each training image, (n,) float64.
+def weights_of(
+    labels: Sequence[str], groups: Sequence[str], balance: str, copies: Sequence[int] = (), copy_weight: float = 1.0
+) -> NDArray[np.float64]:
+    """The weight of each training image, (n,) float64; of an altered copy (`copies` above 0) `copy_weight` times that of its image.
 
     `none`: 1 for every image. `class`: every class the same in sum, 1 on average. `group`: within a class every group the same in sum,
     then every class the same, and all together the number of groups: a group counts as one observation, however many frames its video
-    has, so that `regularisation` means the same for videos and for single pictures. A group is known by its label and its name.
+    has, so that `regularisation` means the same for videos and for single pictures. A group is known by its label and its name. Copies
+    change none of these sums.
     """
-    weights = np.ones(len(labels))
-    total = len(labels)
+    weights = np.where(np.asarray(copies) > 0, copy_weight, 1.0) if len(copies) else np.ones(len(labels))
+    total = float(np.count_nonzero(np.asarray(copies) == 0)) if len(copies) else float(len(labels))
     if balance == "group":
         keys = list(zip(labels, groups, strict=True))
-        weights, total = _evened(weights, keys), len(set(keys))
+        weights, total = _evened(weights, keys), float(len(set(keys)))
     if balance != "none":
         weights = _evened(weights, list(labels))
     return np.asarray(weights * (total / weights.sum()))
 
 
-def fit(features: NDArray[np.float64], labels: Sequence[str], groups: Sequence[str], *, knobs: Mapping[str, Any]) -> Classifier:
+def fit(
+    features: NDArray[np.float64], labels: Sequence[str], groups: Sequence[str], copies: Sequence[int] = (), *, knobs: Mapping[str, Any]
+) -> Classifier:
     """The classifier that the knobs ask for, fitted to (n, n_components) features; the same rows in the same order give the same bits.
 
     `logistic_regression`: multinomial, L2 with C = `regularisation`. `mlp`: the classic recipe's network [p, p, p, classes], logistic
@@ -84,7 +89,7 @@ def fit(features: NDArray[np.float64], labels: Sequence[str], groups: Sequence[s
             if classes
             else "no training images"
         )
-    weights = weights_of(labels, groups, str(knobs["balance"]))
+    weights = weights_of(labels, groups, str(knobs["balance"]), copies, float(knobs["copy_weight"]))
     model = _logistic_regression(knobs) if knobs["classifier"] == "logistic_regression" else _mlp(knobs, features.shape[1])
     # BLAS's rounding depends on its number of threads.
     with threadpool_limits(limits=1), warnings.catch_warnings(record=True) as caught:

@@ -9,10 +9,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Image = NDArray[np.uint8]
+from pomona.vision.plain import corner_colour, surroundings
 
-BACKGROUND_TOLERANCE = 18
-_CORNER_PX = 5
+Image = NDArray[np.uint8]
 
 
 class Corruption(NamedTuple):
@@ -27,24 +26,6 @@ class Corruption(NamedTuple):
 def spoiled(image: Image, name: str, *, seed: int) -> Image:
     """The image (h, w, 3) BGR under the corruption `name` of `CORRUPTIONS`; the same for the same seed."""
     return CORRUPTIONS[name].spoil(image, np.random.default_rng(seed))
-
-
-def corner_colour(image: Image) -> NDArray[np.float64]:
-    """The median colour of the four corners, (3,) float64 BGR."""
-    size = min(_CORNER_PX, *image.shape[:2])
-    ends = (slice(size), slice(-size, None))
-    return np.asarray(np.median(np.concatenate([image[rows, columns].reshape(-1, 3) for rows in ends for columns in ends]), axis=0))
-
-
-def background(image: Image) -> NDArray[np.bool_]:
-    """The plain surroundings of an image (h, w, 3) BGR, (h, w) bool: what has the corners' colour and reaches the border.
-
-    The colour is the median of the four corners; a pixel is like it when no channel differs by more than `BACKGROUND_TOLERANCE`.
-    """
-    colour = corner_colour(image)
-    alike = (np.abs(image.astype(np.int16) - colour.astype(np.int16)).max(axis=2) <= BACKGROUND_TOLERANCE).astype(np.uint8)
-    _, areas = cv2.connectedComponents(cv2.copyMakeBorder(alike, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=1), connectivity=4)
-    return np.asarray(areas[1:-1, 1:-1] == areas[0, 0])
 
 
 def _scaled(image: Image, factors: tuple[float, float, float]) -> Image:
@@ -74,7 +55,7 @@ def _turned(image: Image, _: np.random.Generator) -> Image:
 
 def _over(image: Image, behind: Image) -> Image:
     """The image with its plain surroundings replaced, along a soft edge."""
-    share = cv2.GaussianBlur(background(image).astype(np.float32), (0, 0), 0.7)[:, :, None]
+    share = cv2.GaussianBlur(surroundings(image).astype(np.float32), (0, 0), 0.7)[:, :, None]
     return np.asarray(np.rint(share * behind + (1 - share) * image), dtype=np.uint8)
 
 

@@ -1,7 +1,8 @@
-"""One image's descriptors become a vector: a bag of words beside the histogram, projected on the training vectors' principal axes."""
+"""One image's descriptors become a vector: a bag of words or a Fisher vector, the histogram beside it, projected on principal axes."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pomona.vision.describe import Description
-from pomona.vision.words import Preparation, assign, prepare
+from pomona.vision.mixture import fisher_vector
+from pomona.vision.words import Preparation, Vocabulary, prepare
 
 _SHARE_OF_WORDS = 0.7
 _NOISE = 1e-12
@@ -28,79 +30,66 @@ class Encoding:
     def of(cls, knobs: Mapping[str, Any]) -> Encoding:
         return cls(str(knobs["encoding"]), float(knobs["histogram_weight"]), int(knobs["n_components"]))
 
-    @property
-    def step(self) -> float:
-        """The grid of `Moments`, a power of 2: room for 100 million images of Hellinger shares, or of counts up to 1,000."""
-        return 2.0**-13 if self.encoding == "hellinger" else 2.0**-3
-
     def components_for(self, n_words: int) -> int:
         """The number of components wanted; 0 stands for 70 % of the words."""
         return self.n_components or max(1, round(_SHARE_OF_WORDS * n_words))
 
 
-@dataclass(frozen=True)
-class Moments:
-    """What a set of vectors leaves for the projection; moments of disjoint sets add up.
-
-    Attributes
-    ----------
-    count : int
-    total : (n_features,) float64
-        Sum of the vectors.
-    outer : (n_features, n_features) float64
-        Sum of each vector's product with itself.
-    """
-
-    count: int
-    total: NDArray[np.float64]
-    outer: NDArray[np.float64]
-
-    @classmethod
-    def of(cls, vectors: NDArray[np.float64], *, step: float = 2.0**-13) -> Moments:
-        """The moments of (n, n_features) vectors, rounded to whole steps; n may be 0. `step` is `Encoding.step`.
-
-        On that grid every product and sum is exact, as long as sums of squares stay below 2⁵³ steps²: no order of adding, no number of
-        partitions and no BLAS changes a bit. The rounding moves an axis by about 1e-5, and moves it the same for everybody.
-        """
-        grid = np.rint(vectors / step)
-        return cls(len(vectors), grid.sum(axis=0) * step, (grid.T @ grid) * step**2)
-
-    def __add__(self, other: Moments) -> Moments:
-        return Moments(self.count + other.count, self.total + other.total, self.outer + other.outer)
-
-
-def vector(description: Description, words: NDArray[np.float32], preparation: Preparation, encoding: Encoding) -> NDArray[np.float64]:
-    """The bag of words, (n_words,) or with the histogram beside it (n_words + n_bins,), float64.
+def vector(description: Description, vocabulary: Vocabulary, preparation: Preparation, encoding: Encoding) -> NDArray[np.float64]:
+    """The image's vector, float64: (n_words,) for a bag of words, (2 · n_words · d,) for a Fisher vector, N_BINS more for the histogram.
 
     `counts`: how many keypoints took each word (Csurka et al. 2004). `hellinger`: the square root of their shares, unit length (Jégou &
-    Chum 2012). The histogram stands as the square root of its shares times `histogram_weight`; with weight 0 it is left out. No keypoint:
-    a bag of zeros.
+    Chum 2012). `fisher`: see `mixture.fisher_vector`. The histogram stands as the square root of its shares times `histogram_weight`;
+    with weight 0 it is left out. No keypoint: zeros.
     """
-    nearest = assign(prepare(description.descriptors, preparation), words)
-    bag = np.bincount(nearest, minlength=len(words)).astype(np.float64)
-    if encoding.encoding == "hellinger":
-        bag = np.sqrt(bag / max(len(nearest), 1))
+    points = vocabulary.points(prepare(description.descriptors, preparation))
+    if encoding.encoding == "fisher":
+        local = fisher_vector(points, vocabulary.mixture)
+    else:
+        local = np.bincount(vocabulary.nearest(points), minlength=len(vocabulary.words)).astype(np.float64)
+        if encoding.encoding == "hellinger":
+            local = np.sqrt(local / max(len(points), 1))
     if not encoding.histogram_weight:
-        return bag
-    return np.concatenate([bag, encoding.histogram_weight * np.sqrt(description.histogram.astype(np.float64))])
+        return local
+    return np.concatenate([local, encoding.histogram_weight * np.sqrt(description.histogram.astype(np.float64))])
 
 
-def fit_projection(moments: Moments, n_components: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The mean (n_features,) and the principal axes (n_kept, n_features), largest variance first (Pearson 1901).
+def in_sample(content: str, copy: int, *, share: float, seed: int) -> bool:
+    """Whether an image's vector is one of those that the projection is fitted on: about `share` of them, chosen by hash."""
+    digest = hashlib.sha256(f"projection/{seed}/{content}/{copy}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") < share * 2.0**64
 
-    `n_kept` is `n_components` or what the rows allow: no more than there are features, nor axes along which they vary, but at least 1.
-    Each axis points where its largest coordinate is positive.
+
+def fit_projection(vectors: NDArray[np.float64], n_components: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The mean (n_features,) and the principal axes (n_kept, n_features) of (n, n_features) vectors, largest variance first.
+
+    `n_kept` is `n_components` or what the vectors allow: no more axes than they vary along, but at least 1. Each axis points where its
+    largest coordinate is positive. Of fewer vectors than features the products among the vectors are taken apart instead of the
+    covariance, which have the same axes (Turk & Pentland 1991). The same vectors in the same order give the same bits.
+
+    Raises
+    ------
+    ValueError
+        Without vectors.
     """
+    from scipy.linalg import eigh  # type: ignore[import-untyped]
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-    mean = moments.total / max(moments.count, 1)
-    covariance = moments.outer / max(moments.count, 1) - np.outer(mean, mean)
-    # LAPACK's rounding depends on its number of threads.
+    if not len(vectors):
+        raise ValueError("no training image reached the projection")
+    mean = vectors.mean(axis=0)
+    centred = vectors - mean
+    few = len(vectors) < vectors.shape[1]
+    # BLAS's and LAPACK's rounding depends on their number of threads.
     with threadpool_limits(limits=1):
-        variances, axes = np.linalg.eigh(covariance)
-    varying = np.count_nonzero(variances > _NOISE * max(variances[-1], np.trace(moments.outer) / max(moments.count, 1)))
-    n_kept = max(1, min(n_components, int(varying)))
-    components = axes[:, ::-1][:, :n_kept].T
+        products = centred @ centred.T if few else centred.T @ centred
+        n = len(products)
+        variances, axes = eigh(products, subset_by_index=[max(0, n - n_components), n - 1], driver="evr")
+        n_kept = max(1, int(np.count_nonzero(variances > _NOISE * max(float(np.square(vectors).sum()), 1e-300))))
+        components = np.ascontiguousarray(axes[:, ::-1][:, :n_kept].T)
+        if few:
+            components = components @ centred
+            components /= np.maximum(np.linalg.norm(components, axis=1, keepdims=True), 1e-300)
     largest = np.abs(components).argmax(axis=1)
     signs = np.where(components[np.arange(n_kept), largest] < 0, -1.0, 1.0)
     # A matrix in the other order takes another BLAS routine, and rounds otherwise.

@@ -14,7 +14,7 @@ from pomona.vision.words import TooFewDescriptors
 
 # A vocabulary of a fold is fitted on fewer descriptors and iterations than the final one: the score does not move, and five of them cost
 # seconds.
-_MAX_DESCRIPTORS_PER_WORD = 64
+_MAX_SAMPLE = 32_000
 _MAX_ITERATIONS = 8
 
 
@@ -36,13 +36,13 @@ class Validation(NamedTuple):
     why: str
 
 
-def cross_validate(rows: Sequence[tuple[Any, ...]], knobs: Mapping[str, Any]) -> Validation:
-    """Predictions for (content, label, group, Description) rows, each from a chain fitted without the row's group.
+def cross_validate(rows: Sequence[Row], knobs: Mapping[str, Any]) -> Validation:
+    """Predictions for the rows, each from a chain fitted without the row's group; copies teach, and are not asked about.
 
     A class with one group is never held out, since nothing of it would be left to learn from: its rows stay in training and have no
     prediction.
     """
-    table = [Row(*row) for row in rows]
+    table = list(rows)
     none: tuple[str | None, ...] = (None,) * len(table)
     folds, why = folds_of([(row.label, row.group) for row in table], int(knobs["folds"]))
     n_folds = len(set(folds) - {None})
@@ -91,7 +91,7 @@ def folds_of(keys: Sequence[tuple[str, str]], n_folds: int) -> tuple[list[int | 
 def _lighter(knobs: Mapping[str, Any]) -> dict[str, Any]:
     return {
         **knobs,
-        "descriptors_per_word": min(int(knobs["descriptors_per_word"]), _MAX_DESCRIPTORS_PER_WORD),
+        "descriptors_per_word": min(int(knobs["descriptors_per_word"]), max(1, _MAX_SAMPLE // max(1, int(knobs["n_words"])))),
         "kmeans_iterations": min(int(knobs["kmeans_iterations"]), _MAX_ITERATIONS),
     }
 

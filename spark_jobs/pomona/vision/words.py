@@ -10,8 +10,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from pomona.vision import dense, mixture
+from pomona.vision.mixture import Mixture
+from pomona.vision.sparse import LOCAL_DIMS
+
+Floats = NDArray[np.float32]
+
 _WORDS_PER_CLASS = 10
-_LOCAL_BYTES = {"sift": 128, "orb": 32}
 
 
 @dataclass(frozen=True)
@@ -21,14 +26,60 @@ class Preparation:
     extractor: str
     root: bool
     colour_weight: float
+    energy_weight: float
 
     @classmethod
     def of(cls, knobs: Mapping[str, Any]) -> Preparation:
-        return cls(str(knobs["extractor"]), bool(knobs["root"]), float(knobs["colour_weight"]))
+        return cls(str(knobs["extractor"]), bool(knobs["root"]), float(knobs["colour_weight"]), float(knobs["energy_weight"]))
 
 
 class TooFewDescriptors(ValueError):
     """There are fewer sampled descriptors than words wanted."""
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """The visual words, and around each the spread of the descriptors that took it.
+
+    Attributes
+    ----------
+    mean, axes : (n_dims,) and (n_local, n_dims) float32
+        Prepared descriptors are centred and turned to these axes first; no axes (0, n_dims): they are compared as they are.
+    mixture : Mixture
+        The words are its means, (n_words, d); d is n_local, or n_dims without axes.
+    """
+
+    mean: Floats
+    axes: Floats
+    mixture: Mixture
+
+    @property
+    def words(self) -> Floats:
+        """The centres, (n_words, d) float32."""
+        return self.mixture.means
+
+    def arrays(self) -> dict[str, Floats]:
+        """The same as named arrays."""
+        spread = {"variances": self.mixture.variances, "weights": self.mixture.weights}
+        return {"words": self.words, **spread, "mean": self.mean, "axes": self.axes}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, Floats]) -> Vocabulary:
+        """The vocabulary that `arrays()` took apart."""
+        return cls(arrays["mean"], arrays["axes"], Mixture(arrays["words"], arrays["variances"], arrays["weights"]))
+
+    def points(self, prepared: Floats) -> Floats:
+        """Prepared descriptors (n, n_dims) in the space of the words, (n, d) float32; n may be 0."""
+        return np.asarray((prepared - self.mean) @ self.axes.T, dtype=np.float32) if len(self.axes) else prepared
+
+    def nearest(self, points: Floats) -> NDArray[np.int64]:
+        """The nearest word of each point, (n,) int64; of equally near ones the first.
+
+        One matrix product for one image's points: its shape, and so its rounding, depends on that image alone.
+        """
+        # |x - w|² less |x|², which is the same for every word.
+        distances = np.einsum("ij,ij->i", self.words, self.words) - 2 * (points @ self.words.T)
+        return np.asarray(distances.argmin(axis=1), dtype=np.int64)
 
 
 class Learned(NamedTuple):
@@ -36,7 +87,7 @@ class Learned(NamedTuple):
 
     Attributes
     ----------
-    words : (n_words, d) float32
+    vocabulary : Vocabulary
     inertia : float
         Sum of the sample's squared distances to the nearest word.
     n_empty : int
@@ -45,7 +96,7 @@ class Learned(NamedTuple):
         Words equal to an earlier one.
     """
 
-    words: NDArray[np.float32]
+    vocabulary: Vocabulary
     inertia: float
     n_empty: int
     n_duplicate: int
@@ -56,14 +107,17 @@ def vocabulary_size(knobs: Mapping[str, Any], n_classes: int) -> int:
     return int(knobs["n_words"]) or _WORDS_PER_CLASS * n_classes
 
 
-def prepare(descriptors: NDArray[np.uint8], preparation: Preparation) -> NDArray[np.float32]:
+def prepare(descriptors: NDArray[np.uint8], preparation: Preparation) -> Floats:
     """Points to be compared by Euclidean distance, (n, d) float32, one for each of the (n, n_dims) stored descriptors; n may be 0.
 
     SIFT with `root`: the square root of each descriptor's shares, unit length (RootSIFT: Arandjelović & Zisserman 2012); without: as it
     is. ORB: bits as 0 and 1, so that the squared distance is Hamming's. Lab, as shares of 255 times `colour_weight`, stands beside it,
-    scaled to the local part's own length, so that one weight means the same everywhere; with weight 0 it is left out.
+    scaled to the local part's own length, so that one weight means the same everywhere; with weight 0 it is left out. Dense
+    descriptors: what the bytes stand for, colours and sharpness by their weights.
     """
-    n_local = _LOCAL_BYTES[preparation.extractor]
+    if preparation.extractor == "dense":
+        return dense.weighted(descriptors, colour=preparation.colour_weight, energy=preparation.energy_weight)
+    n_local = LOCAL_DIMS[preparation.extractor]
     local, length = _local(descriptors[:, :n_local], preparation)
     if not preparation.colour_weight:
         return local
@@ -80,8 +134,12 @@ def draw(content: str, descriptors: NDArray[np.uint8], *, share: float, seed: in
     return descriptors[generator.random(len(descriptors)) < share]
 
 
-def learn(sample: NDArray[np.float32], *, n_words: int, iterations: int, seed: int) -> Learned:
-    """`n_words` centres of the sample (n, d) by K-Means (Lloyd 1982), from seeded random rows; the same bits for the same sample.
+def learn(sample: Floats, *, knobs: Mapping[str, Any], n_words: int) -> Learned:
+    """`n_words` words of a sample of prepared descriptors (n, n_dims); the same bits for the same sample in the same order.
+
+    With `local_components` the sample is turned to so many principal axes first. Words are centres by K-Means (Lloyd 1982) from seeded
+    random rows, their spread is that of the descriptors that took them, then refined by `em_steps` of expectation-maximisation for a
+    mixture of Gaussians with diagonal covariances (Dempster, Laird & Rubin 1977).
 
     Raises
     ------
@@ -93,30 +151,36 @@ def learn(sample: NDArray[np.float32], *, n_words: int, iterations: int, seed: i
     import faiss
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-    points = np.ascontiguousarray(sample, dtype=np.float32)
-    # Without these bounds faiss draws a sample of the sample, and warns of small ones.
-    bounds = {"max_points_per_centroid": len(points), "min_points_per_centroid": 1}
-    kmeans = faiss.Kmeans(points.shape[1], n_words, niter=iterations, seed=seed, **bounds)
     # One thread: the same sample gave other bits with three and with seven. The import comes first, or its libraries escape the limit.
     with threadpool_limits(limits=1):
+        mean, axes = _local_axes(sample, int(knobs["local_components"]))
+        points = np.ascontiguousarray((sample - mean) @ axes.T if len(axes) else sample, dtype=np.float32)
+        # Without these bounds faiss draws a sample of the sample, and warns of small ones.
+        bounds = {"max_points_per_centroid": len(points), "min_points_per_centroid": 1}
+        kmeans = faiss.Kmeans(points.shape[1], n_words, niter=int(knobs["kmeans_iterations"]), seed=int(knobs["seed"]), **bounds)
         kmeans.train(points)
         distances, nearest = faiss.knn(points, kmeans.centroids, 1)
-    words = np.array(kmeans.centroids, dtype=np.float32)
+        words = np.array(kmeans.centroids, dtype=np.float32)
+        fitted = mixture.of_members(points, nearest.ravel(), words)
+        for _ in range(int(knobs["em_steps"])):
+            fitted = mixture.improved(points, fitted)
     used = np.count_nonzero(np.bincount(nearest.ravel(), minlength=n_words))
-    return Learned(words, float(distances.sum(dtype=np.float64)), n_words - int(used), n_words - len(np.unique(words, axis=0)))
+    return Learned(
+        Vocabulary(mean, axes, fitted), float(distances.sum(dtype=np.float64)), n_words - int(used), n_words - len(np.unique(words, axis=0))
+    )
 
 
-def assign(prepared: NDArray[np.float32], words: NDArray[np.float32]) -> NDArray[np.int64]:
-    """The nearest word of each prepared descriptor, (n,) int64; of equally near ones the first.
+def _local_axes(sample: Floats, n_components: int) -> tuple[Floats, Floats]:
+    """The mean and the principal axes of the sample; no axes when none are asked for."""
+    if not n_components:
+        return np.zeros(sample.shape[1], np.float32), np.empty((0, sample.shape[1]), np.float32)
+    mean = sample.mean(axis=0, dtype=np.float64)
+    centred = sample - mean
+    _, axes = np.linalg.eigh(centred.T @ centred)
+    return mean.astype(np.float32), np.ascontiguousarray(axes[:, ::-1][:, :n_components].T, dtype=np.float32)
 
-    One matrix product for one image's descriptors: its shape, and so its rounding, depends on that image alone.
-    """
-    # |x - w|² less |x|², which is the same for every word.
-    distances = np.einsum("ij,ij->i", words, words) - 2 * (prepared @ words.T)
-    return np.asarray(distances.argmin(axis=1), dtype=np.int64)
 
-
-def _local(local: NDArray[np.uint8], preparation: Preparation) -> tuple[NDArray[np.float32], float]:
+def _local(local: NDArray[np.uint8], preparation: Preparation) -> tuple[Floats, float]:
     """The local part prepared, and the usual length of one row of it."""
     if preparation.extractor == "orb":
         return np.unpackbits(local, axis=1).astype(np.float32), float(np.sqrt(128))
