@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pomona.report.pictures import patch, patches, thumbnail, with_keypoints, word_strips
+from pomona.report.pictures import patch, thumbnail, with_keypoints, with_points, word_strips
 from pomona.vision.describe import Describer, Extractor
 
 EXTRACTOR = Extractor("sift", side_px=256, max_keypoints=500, contrast_threshold=0.01, edge_threshold=20)
@@ -43,6 +43,20 @@ def test_keypoints_are_drawn_where_they_are_and_nowhere_else() -> None:
     assert decoded(with_keypoints(image, keypoints[:0])).min() > 240
 
 
+def test_points_of_a_grid_are_dots_and_the_middle_one_has_its_window() -> None:
+    image = np.full((60, 60, 3), 255, np.uint8)
+    # The same point twice, as of two levels: 60 pixels become 360, six for one.
+    keypoints = np.array([[9.5, 9.5, 12, 0], [29.5, 29.5, 12, 0], [49.5, 49.5, 12, 0], [9.5, 9.5, 12, 0]], np.float32)
+    marked = decoded(with_points(image, keypoints)).min(axis=2) < 150
+    assert marked.shape == (360, 360)
+    for at in (60, 180, 300):
+        assert marked[at - 1 : at + 2, at - 1 : at + 2].all()
+    assert marked[40:80, 40:80].sum() < 60
+    framed = np.argwhere(marked[100:260, 100:260]) + 100
+    assert (framed.min(axis=0), framed.max(axis=0)) == (pytest.approx([144, 144], abs=3), pytest.approx([216, 216], abs=3))
+    assert decoded(with_points(image, keypoints[:0])).min() > 240
+
+
 def test_a_patch_is_the_window_of_the_keypoint_turned_by_its_angle() -> None:
     upright = patch(halves(), np.array([49.5, 49.5, 8, 0], np.float32), 32)
     assert upright.shape == (32, 32, 3)
@@ -61,17 +75,23 @@ def test_a_patch_covers_six_times_the_size() -> None:
     assert patch(image, np.array([50, 50, 7, 0], np.float32), 48)[:, -1].max() == 0
 
 
+def test_the_patches_of_a_word_are_as_wide_as_its_kind_of_descriptor_looks() -> None:
+    """ORB's keypoint names its whole window: no patch of a small dark square on white reaches as far as white on all sides."""
+    image = np.full((120, 120, 3), 255, np.uint8)
+    cv2.rectangle(image, (50, 50), (70, 70), (0, 0, 0), -1)
+    data = cv2.imencode(".png", image)[1].tobytes()
+    strips = word_strips(
+        [data] * 10,
+        describer=Describer(Extractor("orb", side_px=120, max_keypoints=4)),
+        to_words=lambda rows: np.zeros(len(rows), np.int64),
+    )
+    dark = (decoded(strips[0].jpeg)[:, :44] < 100).mean()
+    # 31 pixels at a corner of the square hold a quarter of dark; six times that would hold a hundredth.
+    assert dark > 0.15
+
+
 def test_a_patch_beyond_the_edge_repeats_the_border() -> None:
     assert (patch(halves(), np.array([0, 0, 20, 0], np.float32), 16)[:4, :4] == (255, 0, 0)).all()
-
-
-def test_patches_stand_side_by_side_and_none_is_one_pixel() -> None:
-    keypoints = np.array([[20, 50, 4, 0], [80, 50, 4, 0]], np.float32)
-    strip = decoded(patches(halves(), keypoints, side=40))
-    assert strip.shape == (40, 82, 3)
-    assert strip[20, 20, 0] > 240
-    assert strip[20, 62, 2] > 240
-    assert decoded(patches(halves(), keypoints[:0])).shape == (1, 1, 3)
 
 
 def test_word_strips_show_the_words_that_enough_pictures_have() -> None:
