@@ -242,7 +242,7 @@ def test_training_copies_are_those_that_the_selection_left_out() -> None:
 
 def test_a_tenth_of_a_group_nearly_in_another_links_them_and_less_does_not() -> None:
     sizes = {"A/1": 30, "A/2": 31, "B/1": 1}
-    near = [("A/1", "A/9")] * 3 + [("A/2", "A/9")] * 3 + [("B/1", "A/9"), ("A/1", "A/1")] + [("A/1", "A/7"), ("A/1", "A/8")] * 2
+    near = [("A/1", "A/9")] * 3 + [("A/2", "A/9")] * 3 + [("B/1", "A/9"), *[("A/1", "A/1")] * 9] + [("A/1", "A/7"), ("A/1", "A/8")] * 2
     assert linked_by_near_copies(near, sizes) == [("A/1", "A/9"), ("B/1", "A/9")]
     # Ten images of three groups each, none of them a tenth of 101.
     assert linked_by_near_copies([("C", name) for name in "xyz" for _ in range(10)], {"C": 101}) == []

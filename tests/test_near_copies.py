@@ -122,6 +122,18 @@ def test_a_value_that_many_share_is_divided_and_nothing_is_missed() -> None:
     np.testing.assert_array_equal(place[near], bits.argmin(axis=1)[near])
 
 
+def test_of_equally_near_ones_the_first_is_named_whatever_part_they_agree_in() -> None:
+    random = np.random.default_rng(4)
+    test = np.unique(random.integers(0, 2**64, 3_000, dtype=np.uint64))
+    # Three training fingerprints for each, one bit away in places of which some agree in the first part and some in others.
+    train = np.unique(np.concatenate([test ^ ALL_BITS[random.integers(0, 64, len(test))] for _ in range(3)]))
+    assert len(test) * len(train) > near_copies._CELLS
+    place, distance = nearest(test, train, max_distance=3)
+    assert set(distance) == {1}
+    expected = np.concatenate([distances(block, train).argmin(axis=1) for block in np.array_split(test, 10)])
+    np.testing.assert_array_equal(place, expected)
+
+
 def test_fingerprints_that_are_all_near_each_other_come_to_an_end() -> None:
     # All numbers below 2¹³ and a few bits above: no part of the bits divides them for ever.
     low = np.arange(2**13, dtype=np.uint64)

@@ -62,7 +62,6 @@ def leakage(
     near : the rows of `near_copies`
     shared_groups, linked_groups : as ingest and `leakage.linked_by_near_copies` name them
     """
-    near = near[near["content"].isin(rows["content"])]
     copied, alike = rows["content"].isin(list(exact)), rows["content"].isin(near["content"])
     return {
         "exact": {

@@ -68,12 +68,12 @@ def nearest(test: Prints, train: Prints, *, max_distance: int, free: Prints | No
 
     Parameters
     ----------
-    test, train : (n,) uint64, each without repetition, alike in all but the free bits
+    test, train : (n,) uint64, each without repetition (so that dividing comes to an end), alike in all but the free bits
     free : (n_free,) uint64, the bits that may differ, as numbers with one bit set; None for all 64
     """
     bits = np.uint64(1) << np.arange(64, dtype=np.uint64) if free is None else free
     place, distance = np.zeros(len(test), np.intp), np.full(len(test), _NO_DISTANCE, np.uint8)
-    if len(test) * len(train) <= _CELLS or len(bits) <= max_distance:
+    if len(test) * len(train) <= _CELLS:
         _compare(test, train, place, distance)
     else:
         for part in np.array_split(bits, max_distance + 1):
