@@ -46,7 +46,7 @@ def test_keypoints_are_drawn_where_they_are_and_nowhere_else() -> None:
 def test_points_of_a_grid_are_dots_and_the_middle_one_has_its_window() -> None:
     image = np.full((60, 60, 3), 255, np.uint8)
     # The same point twice, as of two levels: 60 pixels become 360, six for one.
-    keypoints = np.array([[9.5, 9.5, 12, 0], [29.5, 29.5, 12, 0], [49.5, 49.5, 12, 0], [9.5, 9.5, 12, 0]], np.float32)
+    keypoints = np.array([[9.5, 9.5, 12, 0], [49.5, 49.5, 12, 0], [29.5, 29.5, 12, 0], [9.5, 9.5, 12, 0], [49.5, 9.5, 12, 0]], np.float32)
     marked = decoded(with_points(image, keypoints)).min(axis=2) < 150
     assert marked.shape == (360, 360)
     for at in (60, 180, 300):

@@ -62,7 +62,9 @@ def with_points(image: Image, keypoints: NDArray[np.float32]) -> bytes:
         for centre in centres:
             cv2.circle(canvas, centre, radius, colour, -1, cv2.LINE_AA)
     if centres:
-        (x, y), half = centres[len(centres) // 2], round(float(keypoints[0, 2]) * scale / 2)
+        middle = np.mean(centres, axis=0)
+        x, y = min(centres, key=lambda centre: float(np.sum((middle - centre) ** 2)))
+        half = round(float(keypoints[0, 2]) * scale / 2)
         for colour, thickness in ((_HALO, 4), (_INK, 2)):
             cv2.rectangle(canvas, (x - half, y - half), (x + half, y + half), colour, thickness, cv2.LINE_AA)
     return _jpeg(canvas)
