@@ -8,7 +8,7 @@ import time
 import numpy as np
 import pytest
 
-from pomona.scoring import Interval, group_safe, interval, scores
+from pomona.scoring import Interval, _kinds, group_safe, interval, scores
 
 # Four apples (one taken for a pear), two pears (one taken for an apple), a plum that nobody sees; the model also knows figs.
 LABELS = ["apple"] * 4 + ["pear"] * 2 + ["plum"]
@@ -134,3 +134,15 @@ def test_a_test_set_of_training_groups_has_no_group_safe_score_and_says_why() ->
     found, safe = group_safe(["a"], ["a"], ["a/1"], unsafe_groups={"a/1"}, classes=["a"])
     assert (found["accuracy"], safe.any(), found["why"]) == (None, False, "every test image's group is in train too")
     assert group_safe([], [], [], unsafe_groups=(), classes=["a"])[0]["why"] == "there are no test images"
+
+
+def test_kinds_of_groups_are_told_apart_by_their_numbers_in_ascending_order() -> None:
+    random = np.random.default_rng(3)
+    for low, high in ((0, 2), (-3, 4), (-200, 200), (0, 70_000)):
+        sums = random.integers(low, high, (60, 3)).astype(np.float64)
+        sums = np.concatenate([sums, sums[::2]])
+        kinds, times = _kinds(sums)
+        # Python's own order of lists of numbers.
+        expected = sorted({tuple(row) for row in sums.tolist()})
+        assert [tuple(row) for row in kinds.tolist()] == expected
+        assert times.tolist() == [sums.tolist().count(list(row)) for row in expected]

@@ -204,12 +204,21 @@ def _resampled(sums: Floats, *, n_groups: int, resamples: int, seed: int) -> Flo
     Groups with equal sums are interchangeable, so how often each *kind* is drawn is multinomial: 25,000 images that are groups of their
     own are a few hundred kinds. Sums are whole numbers, exact in float64 whatever the order.
     """
-    kinds, times = np.unique(sums, axis=0, return_counts=True)
+    kinds, times = _kinds(sums)
     random = np.random.default_rng(seed)
     share = times / n_groups
     block = max(1, _BLOCK_CELLS // len(kinds))
     sizes = [min(block, resamples - start) for start in range(0, resamples, block)]
     return np.concatenate([random.multinomial(n_groups, share, size=size).astype(np.float64) @ kinds for size in sizes])
+
+
+def _kinds(sums: Floats) -> tuple[Floats, Integers]:
+    """What `np.unique(sums, axis=0, return_counts=True)` gives for whole numbers, in a sixth of its time: their bytes are compared."""
+    above = sums - sums.min()
+    packed = np.ascontiguousarray(above.astype(np.min_scalar_type(int(above.max())).newbyteorder(">")))
+    rows = packed.view(np.dtype((np.void, packed.shape[1] * packed.itemsize))).ravel()
+    _, first, times = np.unique(rows, return_index=True, return_counts=True)
+    return sums[first], times
 
 
 def _percentiles(values: Floats) -> tuple[float, float]:
