@@ -133,7 +133,7 @@ KNOBS: Mapping[str, Knob] = {
             choices=("dense", "sift", "orb"),
         ),
         Knob("side_px", "Descriptors", "longest side; larger pictures are reduced to it", 128, _sparse(512), minimum=16, maximum=8192),
-        Knob("max_keypoints", "Descriptors", "strongest first, an image; dense: an even choice", 1000, minimum=1, maximum=100_000),
+        Knob("max_keypoints", "Descriptors", "strongest first, an image; dense: on a wider grid", 1000, minimum=1, maximum=100_000),
         Knob("contrast_threshold", "Descriptors", "of SIFT; lower finds more", 0.01, {"classic": 0.04}, minimum=0, maximum=1),
         Knob("edge_threshold", "Descriptors", "of SIFT; higher finds more", 20.0, {"classic": 10.0}, minimum=1, maximum=1000),
         Knob("grid_px", "Descriptors", "of dense: from one point to the next", 5, minimum=1, maximum=64),

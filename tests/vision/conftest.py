@@ -49,10 +49,12 @@ def blobs() -> Callable[..., Array]:
     return _blobs
 
 
-@pytest.fixture(scope="session")
-def knobs() -> dict[str, Any]:
-    """The default preset, small enough for a few dozen drawn pictures."""
-    return resolve({"n_words": 20, "descriptors_per_word": 50, "n_components": 8, "kmeans_iterations": 5, "folds": 3})
+@pytest.fixture(scope="session", params=["fast", "default"])
+def knobs(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """A preset, small enough for a few dozen drawn pictures."""
+    n_words = {"fast": 20, "default": 4}[request.param]
+    small = {"n_words": n_words, "descriptors_per_word": 50, "n_components": 8, "kmeans_iterations": 5, "folds": 3}
+    return resolve({"preset": request.param, **small})
 
 
 @pytest.fixture(scope="session")
@@ -63,5 +65,7 @@ def orchard(knobs: dict[str, Any]) -> list[tuple[Row, bytes]]:
     for number in range(24):
         label = ("apple", "plum")[number % 2]
         data = _saved(_blobs(number, hue={"apple": 5, "plum": 140}[label]), "PNG")
-        rows.append((Row(f"{number:064x}", label, f"{label}-{number // 2 % 4}", describer.describe(data)), data))
+        content = f"{number:064x}"
+        image, *copies = describer.copies(data, content, range(int(knobs["copies"]) + 1))
+        rows.append((Row(content, label, f"{label}-{number // 2 % 4}", image, tuple(copies)), data))
     return rows

@@ -13,8 +13,8 @@ from pomona.knobs import resolve
 from pomona.vision.decode import BadImage
 from pomona.vision.describe import HISTOGRAM_BINS, N_BINS, Describer, Extractor, n_dims
 
-SIFT = Extractor.of(resolve({}))
-ORB = Extractor.of(resolve({"extractor": "orb"}))
+SIFT = Extractor.of(resolve({"preset": "fast"}))
+ORB = Extractor.of(resolve({"preset": "fast", "extractor": "orb"}))
 BOTH = pytest.mark.parametrize("extractor", [SIFT, ORB], ids=["sift", "orb"])
 
 
@@ -85,8 +85,8 @@ def test_the_strongest_keypoints_are_kept_with_their_descriptors(saved: Any, blo
     data = saved(blobs(1))
     every, few = Describer(SIFT), Describer(replace(SIFT, max_keypoints=20))
     rows = {tuple(key): row.tobytes() for key, row in zip(every.keypoints(data)[1], every.describe(data).descriptors, strict=True)}
-    strengths = sorted((keypoint.response for keypoint in every._detected(every.keypoints(data)[0])[0]), reverse=True)
-    kept, _ = few._detected(few.keypoints(data)[0])
+    strengths = sorted((keypoint.response for keypoint in every._local._detected(every.keypoints(data)[0])[0]), reverse=True)
+    kept, _ = few._local._detected(few.keypoints(data)[0])
     assert len(rows) > 20
     assert [keypoint.response for keypoint in kept] == strengths[:20]
     for key, row in zip(few.keypoints(data)[1], few.describe(data).descriptors, strict=True):
@@ -141,7 +141,7 @@ def test_the_key_names_the_extractor_and_follows_each_of_its_settings() -> None:
     ]
     keys = [extractor.key for extractor in (SIFT, *others)]
     assert len(set(keys)) == 6
-    assert Extractor.of(resolve({"n_words": 7})).key == SIFT.key
+    assert Extractor.of(resolve({"preset": "fast", "n_words": 7})).key == SIFT.key
     assert [key[:5] for key in (SIFT.key, ORB.key)] == ["sift-", "orb-" + ORB.key[4]]
     assert len(SIFT.key) == len("sift-") + 12
 

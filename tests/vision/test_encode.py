@@ -1,20 +1,18 @@
-"""Bags of words counted by hand, and a projection whose axes are known."""
+"""Bags of words counted by hand, a Fisher vector beside its gradient, and a projection whose axes are known."""
 
 from __future__ import annotations
-
-from functools import reduce
-from operator import add
 
 import numpy as np
 import pytest
 
 from pomona.vision.describe import Description
-from pomona.vision.encode import Encoding, Moments, fit_projection, project, vector
+from pomona.vision.encode import Encoding, fit_projection, in_sample, project, vector
 from pomona.vision.words import Preparation
+from tests.vision.vocabularies import plain
 
 ORB = Preparation("orb", root=False, colour_weight=0)
 # Four words: none, half and all of the 256 bits, and the other half.
-WORDS = np.repeat([[0, 0], [1, 0], [1, 1], [0, 1]], 128, axis=1).astype(np.float32)
+WORDS = plain(np.repeat([[0, 0], [1, 0], [1, 1], [0, 1]], 128, axis=1).astype(np.float32))
 HISTOGRAM = np.array([0.25, 0.75, 0], np.float32)
 
 
@@ -62,40 +60,48 @@ def sample(n: int = 400) -> np.ndarray:
     return white * [3, 2, 1] @ np.array([[0.6, 0.8, 0], [-0.8, 0.6, 0], [0, 0, 1]]) + [7, -5, 2]
 
 
-def test_the_axes_of_a_known_covariance_are_found_centred_and_signed() -> None:
-    mean, components = fit_projection(Moments.of(sample()), 3)
-    # To the grid on which moments are summed.
-    assert mean == pytest.approx([7, -5, 2], abs=1e-4)
+def test_a_fisher_vector_has_two_values_a_dimension_of_each_word_and_the_histogram_beside_it() -> None:
+    found = vector(FIVE, WORDS, ORB, Encoding("fisher", 2, 2))
+    assert found.shape == (2 * 4 * 256 + 3,)
+    assert np.linalg.norm(found[:-3]) == pytest.approx(1)
+    assert vector(description(), WORDS, ORB, Encoding("fisher", 0, 2)).tolist() == [0] * 2048
+
+
+@pytest.mark.parametrize("further", [0, 500])
+def test_the_axes_of_a_known_covariance_are_found_centred_and_signed(further: int) -> None:
+    # With 500 more columns that do not vary there are fewer rows than features, and the other way of finding them is taken.
+    rows = np.hstack([sample(), np.ones((400, further))])
+    mean, components = fit_projection(rows, 3)
+    assert mean[:3] == pytest.approx([7, -5, 2])
     # The largest coordinate of each axis is positive: the second comes out turned round.
-    assert components == pytest.approx(np.array([[0.6, 0.8, 0], [0.8, -0.6, 0], [0, 0, 1]]), abs=1e-4)
+    assert components[:, :3] == pytest.approx(np.array([[0.6, 0.8, 0], [0.8, -0.6, 0], [0, 0, 1]]), abs=1e-6)
+    assert components[:, 3:] == pytest.approx(np.zeros((3, rows.shape[1] - 3)), abs=1e-9)
     assert components.flags.c_contiguous
 
 
-def test_moments_of_parts_add_up_to_those_of_the_whole_to_the_last_bit() -> None:
-    rows = sample()
-    whole = Moments.of(rows)
-    shuffled = rows[np.random.default_rng(1).permutation(len(rows))]
-    parts = reduce(add, (Moments.of(shuffled[start : start + 37]) for start in range(0, len(rows), 37)))
-    assert parts.count == whole.count == 400
-    assert (parts.total.tobytes(), parts.outer.tobytes()) == (whole.total.tobytes(), whole.outer.tobytes())
-    assert whole.outer == pytest.approx(rows.T @ rows, rel=1e-5)
+def test_a_projection_needs_a_training_image() -> None:
+    with pytest.raises(ValueError, match="no training image"):
+        fit_projection(np.empty((0, 3)), 2)
 
 
-def test_an_empty_bucket_changes_no_moments() -> None:
-    whole = Moments.of(sample())
-    assert (whole + Moments.of(np.empty((0, 3)))).outer.tobytes() == whole.outer.tobytes()
+def test_the_sample_is_about_the_share_asked_for_and_always_the_same() -> None:
+    drawn = [in_sample(f"{number:064x}", 0, share=0.25, seed=0) for number in range(4000)]
+    assert 900 < sum(drawn) < 1100
+    assert drawn == [in_sample(f"{number:064x}", 0, share=0.25, seed=0) for number in range(4000)]
+    assert drawn != [in_sample(f"{number:064x}", 1, share=0.25, seed=0) for number in range(4000)]
+    assert all(in_sample(f"{number:064x}", 0, share=1, seed=0) for number in range(4000))
 
 
 @pytest.mark.parametrize(("n_rows", "asked", "kept"), [(400, 2, 2), (400, 9, 3), (3, 9, 2), (2, 9, 1), (1, 9, 1)])
 def test_no_more_components_than_the_rows_allow(n_rows: int, asked: int, kept: int) -> None:
-    mean, components = fit_projection(Moments.of(sample()[:n_rows]), asked)
+    mean, components = fit_projection(sample()[:n_rows], asked)
     assert components.shape == (kept, 3)
     assert project(sample()[0], mean, components).shape == (kept,)
 
 
 def test_projected_training_rows_are_centred_and_uncorrelated() -> None:
     rows = sample()
-    mean, components = fit_projection(Moments.of(rows), 3)
+    mean, components = fit_projection(rows, 3)
     features = np.array([project(row, mean, components) for row in rows])
     assert np.cov(features.T, bias=True) == pytest.approx(np.diag([9, 4, 1]), abs=1e-3)
     assert features.mean(axis=0) == pytest.approx(np.zeros(3), abs=1e-4)

@@ -56,16 +56,17 @@ class Grid:
         return stored, np.tile(at, (len(levels), 1)).astype(np.float32)
 
     def _points(self, inside: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """Rows and columns of the grid's points on the object; all of them where none is on it, an even choice of too many."""
-        rows, columns = _grid(*inside.shape, self.grid_px)
-        on = inside[rows, columns]
-        if on.any():
-            rows, columns = rows[on], columns[on]
-        most = self.max_points // 2 if self.coarse_px else self.max_points
-        if len(rows) > max(most, 1):
-            chosen = np.linspace(0, len(rows) - 1, max(most, 1)).astype(np.intp)
-            rows, columns = rows[chosen], columns[chosen]
-        return rows, columns
+        """Rows and columns of the grid's points on the object; all of them where none is on it, a wider grid where they are too many."""
+        most = max(1, self.max_points // 2 if self.coarse_px else self.max_points)
+        step = self.grid_px
+        while True:
+            rows, columns = _grid(*inside.shape, step)
+            on = inside[rows, columns]
+            if on.any():
+                rows, columns = rows[on], columns[on]
+            if len(rows) <= most:
+                return rows, columns
+            step += 1
 
 
 def weighted(descriptors: NDArray[np.uint8], *, colour: float, energy: float) -> Floats:

@@ -47,6 +47,6 @@ def object_of(image: Image) -> NDArray[np.bool_]:
         cv2.ellipse(inside, (width // 2, height // 2), axes, 0, 0, 360, 1, -1)
         return np.asarray(inside > 0)
     left = cv2.morphologyEx((~around).astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)) > 0
-    if np.count_nonzero(left) < min(_MIN_OBJECT_PX, left.size // 4):
+    if np.count_nonzero(left) < max(1, min(_MIN_OBJECT_PX, left.size // 4)):
         return np.ones((height, width), bool)
     return np.asarray(left)

@@ -26,7 +26,7 @@ class Preparation:
     extractor: str
     root: bool
     colour_weight: float
-    energy_weight: float
+    energy_weight: float = 0.0
 
     @classmethod
     def of(cls, knobs: Mapping[str, Any]) -> Preparation:
