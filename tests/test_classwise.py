@@ -64,6 +64,14 @@ def test_with_many_classes_a_fall_has_to_be_clearer() -> None:
     assert contest({"pear": lost, **{f"apple {i}": STEADY for i in range(39)}})[1] == []
 
 
+def test_with_many_classes_more_groups_are_needed_before_the_test_can_say_anything() -> None:
+    lost = {"pear": [(3, 3, 0)] * 7}
+    rows, falls = contest({**lost, "apple": STEADY})
+    assert (rows["pear"].p, falls) == (1 / 128, ["pear"])
+    rows, falls = contest({**lost, **{f"apple {i}": STEADY for i in range(39)}})
+    assert (rows["pear"].p, falls) == (None, ["pear"])
+
+
 @pytest.mark.parametrize(
     ("sizes", "falls"),
     [

@@ -84,6 +84,13 @@ def test_an_equal_challenger_is_promoted() -> None:
     assert "because it makes no more mistakes." in paragraph(found)
 
 
+def test_a_gain_that_can_be_chance_is_promoted_and_is_not_called_better() -> None:
+    found = verdict({"apple": [(10, 9, 9)] * 9 + [(10, 9, 10)]})
+    assert (found.decision, found.rule) == ("promote", "not inferior")
+    assert "a gain that can be chance (p = 0.5)" in found.reason
+    assert "because it makes fewer mistakes, though so few fewer can be chance." in paragraph(found)
+
+
 def test_a_loss_within_the_margin_that_can_be_chance_is_promoted() -> None:
     # Nine images of a thousand in one of ten groups: it could as well have been the other model.
     found = verdict({"apple": [(100, 90, 90)] * 9 + [(100, 90, 81)]})
