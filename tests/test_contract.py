@@ -24,7 +24,7 @@ PLACE = command.Place("run", "name", "lake", "landing", "tracking")
         ({"n_words": 2.5}, "n_words=2.5 is not a whole number (0 to 20,000)"),
         ({"n_words": True}, "n_words=True is not a whole number (0 to 20,000)"),
         ({"root": "perhaps"}, "root='perhaps' is not true or false (true | false)"),
-        ({"extractor": "surf"}, "extractor='surf' is none of sift | orb"),
+        ({"extractor": "surf"}, "extractor='surf' is none of dense | sift | orb"),
         ({"preset": "best"}, "preset='best' is none of classic | fast | default | max"),
         ({"group_pattern": "("}, "group_pattern='(' is not a regular expression"),
         ({"group_pattern": "r"}, "group_pattern='r' has no part named (?P<group>…)"),
@@ -39,7 +39,7 @@ def test_a_bad_knob_is_named_with_its_value_and_its_bounds(given, message):
 
 
 def test_the_command_line_says_the_same_as_the_form(capsys):
-    words = [word.replace("--n-words=500", "--n-words=2.5") for word in command.arguments("train", PLACE, resolve({}))]
+    words = [word.replace("--n-words=32", "--n-words=2.5") for word in command.arguments("train", PLACE, resolve({}))]
     with pytest.raises(SystemExit) as stop:
         command.parse(words)
     assert stop.value.code == 2

@@ -112,4 +112,6 @@ def test_an_empty_and_a_missing_landing_zone_are_refused_before(runs: Runs, tmp_
 
 def test_knobs_are_compared_resolved(judged: Runs) -> None:
     place = judged.work("next", "ingest").order.place
-    assert newness.foreseen(place, resolve(judged.knobs)) == newness.foreseen(place, resolve({**judged.knobs, "preset": "default"})) != ""
+    assert (
+        newness.foreseen(place, resolve(judged.knobs)) == newness.foreseen(place, resolve({**judged.knobs, "encoding": "hellinger"})) != ""
+    )

@@ -103,7 +103,7 @@ def test_two_images_of_one_name_are_not_silently_one(tmp_path: Path) -> None:
 def test_the_plain_loop_does_the_same_work_as_the_stage(tmp_path: Path) -> None:
     orchard.draw(tmp_path, frames=2, kinds=("Tomato", "Pear"), bad=False)
     paths = sorted(tmp_path.rglob("*.jpg"))
-    describer = Describer(Extractor.of(resolve({})))
+    describer = Describer(Extractor.of(resolve({"preset": "fast"})))
     stage = sum(len(describer.describe(path.read_bytes()).descriptors) for path in paths)
     assert len(paths) == 8 and stage > 80
     assert described([str(path) for path in paths], 512, 1000, 0.01, 20.0, list(HISTOGRAM_BINS)) == stage

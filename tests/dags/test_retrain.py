@@ -219,7 +219,7 @@ def test_the_form_has_a_field_a_knob_with_the_command_lines_own_bounds(retrain: 
     ("given", "text"),
     [
         ({"n_words": 99_999}, "n_words=99999 is out of bounds (0 to 20,000)"),
-        ({"extractor": "surf"}, "extractor='surf' is none of sift | orb"),
+        ({"extractor": "surf"}, "extractor='surf' is none of dense | sift | orb"),
         ({"nwords": 200}, "unknown knob 'nwords'"),
         ({"root": "perhaps"}, "root='perhaps' is not true or false (true | false)"),
     ],
