@@ -30,8 +30,9 @@ def fingerprint(image: NDArray[np.uint8]) -> int:
     background is true of every picture. Chosen among some forty variants on 31,466 photographs of single fruits on white, the same that
     these figures are of:
 
-    - within 3 bits lie, of 1,000 pictures drawn from them, 99.3 to 100 % of copies saved as JPEG of quality 30 to 95, at half to 1.2 times the size, or with brightness
-      × 0.9 to × 1.05 (96.9 % at × 1.1, which bleaches); of frames 1, 4 and 8 steps apart in a video 79, 51 and 20 %;
+    - of 1,000 of them, 99.3 to 100 % of copies lie within 3 bits that are saved as JPEG of quality 30 to 95, at half to 1.2 times the
+      size, or with brightness × 0.9 to × 1.05 (96.9 % at × 1.1, which bleaches); of frames 1, 4 and 8 steps apart in a video 79, 51 and
+      20 %;
     - of 6,910 pictures of varieties that the training side does not have 64 have a picture there within 3 bits (0.9 %), 10 of them of
       another kind of fruit. The brightness alone, 8×8 frequencies against their median: 290, 190 of another kind.
     """
