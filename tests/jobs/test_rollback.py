@@ -21,13 +21,13 @@ from run_stage import done
 from tests import drawn_model
 from tests.conftest import PROJECT, Runs
 
-# Of each label: test pictures that no version trained on, in two groups, and one that both did; no version saw those of this training side.
+# Of each label: test pictures that no version trained on, in two groups, and one that version 1 did; it saw none of this training side.
 FRESH, GROUPS = 12, 2
 
 
 @pytest.fixture(scope="module")
 def judged(spark: Any, tmp_path_factory: pytest.TempPathFactory) -> Runs:
-    """A lake with one judged run, and an MLflow with two versions of the drawn chain that were champion one after the other."""
+    """A lake with one judged run, and an MLflow with the drawn chain as version 1 and a version 2 without files."""
     folder = tmp_path_factory.mktemp("rollback")
     for label in drawn_model.COLOURS:
         for split, seeds in (("Training", (50, 51)), ("Test", (0, *range(100, 100 + FRESH)))):
@@ -40,8 +40,9 @@ def judged(spark: Any, tmp_path_factory: pytest.TempPathFactory) -> Runs:
     runs.lake.append("judged", 1, {"run": "r1", "at": "2026-11-17T10:00:00+00:00", "state": {}})
     probes = [data for _, data in drawn_model.pictures(1)]
     facts = {"chain": drawn_model.chain(), "probes": probes, "trained_on": drawn_model.trained_on(), "params": drawn_model.knobs()}
-    for number in (1, 2):
-        tracking.register(runs.tracking, "fruit", f"r{number}", metrics={}, tags={}, **facts)
+    tracking.register(runs.tracking, "fruit", "r1", metrics={}, tags={}, **facts)
+    # Nobody opens the one that is left.
+    tracking.connect(runs.tracking).create_model_version("fruit", source="file:///nowhere")
     return runs
 
 
