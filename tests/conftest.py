@@ -22,7 +22,15 @@ from pomona.work import Work
 PROJECT = Path(__file__).resolve().parent.parent
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 # Knobs that make a drawn orchard of a few dozen pictures a matter of seconds.
-SMALL = {"preset": "fast", "n_words": 20, "n_components": 12, "descriptors_per_word": 40, "folds": 0, "max_iterations": 100}
+SMALL = {
+    "preset": "fast",
+    "n_words": 20,
+    "n_components": 12,
+    "descriptors_per_word": 40,
+    "folds": 0,
+    "max_iterations": 100,
+    "robustness_images": 6,
+}
 
 
 @pytest.fixture(scope="session")

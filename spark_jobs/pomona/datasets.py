@@ -152,7 +152,11 @@ DATASETS: Mapping[str, Dataset] = {
             "one row per test image that has a near copy in train: the nearest one",
             _columns(
                 _CONTENT,
-                ("train_content", "string", "the training image that it is taken for a copy of; of equally near ones the first"),
+                (
+                    "train_content",
+                    "string",
+                    "the training image that it is nearest to; of equally near ones that with the smallest fingerprint, then content",
+                ),
                 ("distance", "int32", "bits by which the fingerprints differ"),
             ),
         ),

@@ -39,8 +39,6 @@ from pomona.checks import Alone, Check, Rules
 from pomona.classwise import ClassContest, contested
 from pomona.paired import paired
 from pomona.scoring import difference_interval, members_of
-from pomona.scoring import interval as interval
-from pomona.scoring import scores as scores
 
 EXAMPLES = 12
 

@@ -97,6 +97,7 @@ STAGES: Mapping[str, Stage] = {
             "scores the model on test images and judges it against the champion",
             reads=(
                 "images",
+                "placements",
                 "roster",
                 "descriptors",
                 "vocabulary",

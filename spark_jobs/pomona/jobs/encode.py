@@ -88,6 +88,7 @@ def _written(lake: Lake, folder: str, tables: list[pa.Table]) -> pa.RecordBatch:
 
 def run(work: Work) -> Result:
     """Encodes every image of the roster, fits the projection on the training rows and writes the feature table."""
+    import pyarrow.compute as pc
     from pyspark import StorageLevel
 
     knobs = work.knobs
@@ -107,16 +108,18 @@ def run(work: Work) -> Result:
         encoded.unpersist()
     near = near_copies.found(rows.where("copy = 0").select("content", "split", "fingerprint"), max_distance=knobs["near_distance"])
     files.sort(key=lambda file: file.path)
-    encoder = work.lake.write_arrays(work.folder("encoder"), "encoder", {"mean": mean, "components": components})
-    table = write_csv(work, files, len(components))
-    counts = {"images": wanted.num_rows, "fitted_on": len(drawn), "features": len(mean), "components": len(components)}
-    line = f"{wanted.num_rows:,} images as {len(mean):,} features, projected to {len(components):,} fitted on {len(drawn):,} of them"
+    written = {
+        "encoder": [work.lake.write_arrays(work.folder("encoder"), "encoder", {"mean": mean, "components": components})],
+        "features": [*files, write_csv(work, files, len(components))],
+        "near_copies": [work.lake.write_rows(work.folder("near_copies"), "near_copies", near, name="near_copies.parquet")],
+    }
+    n_images = pc.sum(pc.equal(wanted["copy"], 0)).as_py()
+    counts = {"images": n_images, "copies": wanted.num_rows - n_images, "near_copies": near.num_rows}
+    counts |= {"fitted_on": len(drawn), "features": len(mean), "components": len(components)}
+    line = f"{n_images:,} images as {len(mean):,} features, projected to {len(components):,} fitted on {len(drawn):,} training images"
     if near.num_rows:
         line += f"; {near.num_rows:,} test images have a near copy in train"
-    copies = work.lake.write_rows(work.folder("near_copies"), "near_copies", near, name="near_copies.parquet")
-    return Result(
-        line, {"encoder": [encoder], "features": [*files, table], "near_copies": [copies]}, counts | {"near_copies": near.num_rows}
-    )
+    return Result(line, written, counts)
 
 
 def _wanted(work: Work) -> tuple[list[str], pa.Table, int]:

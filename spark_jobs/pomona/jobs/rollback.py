@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pomona import champion, judgement, promotions, reigns, tracking
+from pomona import champion, promotions, reigns, scoring, tracking
 from pomona.outcome import BadInput, Result
 from pomona.reigns import version_words
 from pomona.work import LOG, Work
@@ -154,5 +154,5 @@ def scored(rows: pa.Table, folder: Path, work: Work) -> Score:
     best = np.where(read, np.nan_to_num(answers).argmax(axis=1), -1)
     predictions = np.array([names[index] if index >= 0 else "" for index in best], object)
     labels, groups = (np.array(rows[name].to_pylist(), object) for name in ("label", "group"))
-    between = judgement.interval(labels, predictions, groups, statistic="accuracy", resamples=_RESAMPLES, seed=0)
+    between = scoring.interval(labels, predictions, groups, statistic="accuracy", resamples=_RESAMPLES, seed=0)
     return Score(len(labels), len(set(groups)), int((labels == predictions).sum()), between.low, between.high)

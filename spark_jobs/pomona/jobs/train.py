@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pomona.judgement import interval, scores
 from pomona.lake import Lake
 from pomona.outcome import BadInput, File, Result
+from pomona.scoring import interval, scores
 from pomona.vision.chain import Row
 from pomona.vision.classify import Classifier, OneClass, fit
 from pomona.vision.describe import Description, n_dims

@@ -146,10 +146,10 @@ def notices(facts: Facts) -> dict[str, Listing]:
         "Rejected files": Listing([(path, reason) for path, reason in notes["rejects"]], counts["rejected"]),
         "In conflict: the same picture under several labels": Listing(
             [(pairs[0][1], "the same as " + ", ".join(path for _, path in pairs[1:])) for pairs in notes["conflicts"]],
-            len(notes["conflicts"]),
+            notes["n_conflicts"],
         ),
         "Leaked: test pictures whose training copies were removed": Listing(
-            [(test, "copies: " + ", ".join(train)) for test, train in notes["leaked"]], counts["leaked"]
+            [(test, "copies: " + ", ".join(train)) for test, train in notes["leaked"]], notes["n_leaked"]
         ),
         "Groups on both sides of the split": Listing([(group, "") for group in notes["shared_groups"]], len(notes["shared_groups"])),
         "Test groups that share pictures with a training group": Listing([(test, f"with {train}") for test, train in linked], len(linked)),

@@ -65,7 +65,7 @@ class Report:
     samples : label → a few thumbnails
     words : strips of patches, one for each word shown
     vocabulary : facts about it for one line, such as words, inertia, empty words
-    official : what `judgement.scores` gives for the test images; None without any
+    official : what `scoring.scores` gives for the test images; None without any
     mistakes, n_mistakes : some misclassified test images, worst first, and how many there are
     notices : heading → lines: rejected, conflicts, leaked, ignored, groups on both sides, …
     hashes : name → hexadecimal
