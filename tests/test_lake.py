@@ -13,6 +13,8 @@ from pomona.formats import arrow_schema, npz
 from pomona.lake import Lake
 from pomona.outcome import BadInput
 
+ENCODER = {"mean": np.zeros(3), "components": np.ones((2, 3))}
+
 
 @pytest.fixture
 def lake(tmp_path):
@@ -76,19 +78,19 @@ def test_equal_arrays_are_equal_bytes_and_pickles_are_refused(lake):
     assert npz(arrays) != npz({**arrays, "b": arrays["b"] + 1e-12})
     with pytest.raises(ValueError, match="allow_pickle"):
         npz({"o": np.array([object()])})
-    file = lake.write_arrays("x", "vocabulary", {"words": np.ones((2, 3), np.float32)})
-    assert lake.read_arrays(file)["words"].tolist() == [[1, 1, 1], [1, 1, 1]]
+    file = lake.write_arrays("x", "encoder", ENCODER)
+    assert lake.read_arrays(file)["components"].tolist() == [[1, 1, 1], [1, 1, 1]]
 
 
 def test_what_has_no_manifest_does_not_exist(lake):
-    file = lake.write_arrays("runs/r/vocabulary", "vocabulary", {"words": np.ones((2, 3), np.float32)})
-    with pytest.raises(BadInput, match="run r has no vocabulary yet: run its stage learn_vocabulary first"):
-        lake.files("r", "vocabulary")
-    lake.write_manifest("r", "learn_vocabulary", {"vocabulary": [file]})
-    assert lake.files("r", "vocabulary") == [file]
-    lake.forget_manifest("r", "learn_vocabulary")
+    file = lake.write_document("runs/r/registration", "registration", {"version": 1, "alias_moved": True})
+    with pytest.raises(BadInput, match="run r has no registration yet: run its stage register first"):
+        lake.files("r", "registration")
+    lake.write_manifest("r", "register", {"registration": [file]})
+    assert lake.files("r", "registration") == [file]
+    lake.forget_manifest("r", "register")
     with pytest.raises(BadInput):
-        lake.files("r", "vocabulary")
+        lake.files("r", "registration")
 
 
 def test_a_run_of_an_earlier_release_is_named_with_the_remedy(lake):
