@@ -35,7 +35,7 @@ def _columns(*rows: tuple[str, str, str]) -> tuple[Column, ...]:
     return tuple(Column(*row) for row in rows)
 
 
-_COPY = ("copy", "int32", "0: the image itself; above: an altered copy of a training image")
+_COPY = ("copy", "int32", "0: the image itself; above: an altered copy of a training image; below: so many quarters turned")
 _CONTENT = ("content", "string", "SHA-256 of the file's bytes, hexadecimal")
 
 DATASETS: Mapping[str, Dataset] = {

@@ -38,7 +38,7 @@ _FIT = (
     "colour_weight",
     "energy_weight",
 )
-_ENCODE = ("encoding", "histogram_weight", "n_components", "projection_images")
+_ENCODE = ("encoding", "turns", "histogram_weight", "n_components", "projection_images")
 
 STAGES: Mapping[str, Stage] = {
     stage.name: stage
@@ -55,7 +55,7 @@ STAGES: Mapping[str, Stage] = {
             "computes local descriptors and a colour histogram of images that have none yet",
             reads=("images", "roster"),
             writes=("descriptors",),
-            knobs=("extractor", "side_px", "max_keypoints", "contrast_threshold", "edge_threshold", "grid_px", "coarse_px", "copies"),
+            knobs=("extractor", "side_px", "max_keypoints", "contrast_threshold", "edge_threshold", "grid_px", "copies"),
         ),
         Stage(
             "learn_vocabulary",
@@ -153,6 +153,9 @@ ROLLBACK = Stage(
 JOBS: Mapping[str, Stage] = {**STAGES, PROBE.name: PROBE, ROLLBACK.name: ROLLBACK}
 
 
+_SHOWN = ("default", "max", "fast", "classic")
+
+
 def edges() -> list[tuple[str, str]]:
     """(earlier, later) pairs of stage names: one for each dataset read, less those that a longer way implies."""
     writer = {dataset: stage.name for stage in STAGES.values() for dataset in stage.writes}
@@ -173,10 +176,12 @@ def tables() -> str:
     lines = ["| stage | reads | writes | it |", "| --- | --- | --- | --- |"]
     for stage in STAGES.values():
         lines.append(f"| `{stage.name}` | {', '.join(stage.reads) or 'the landing zone'} | {', '.join(stage.writes)} | {stage.help} |")
-    lines += ["", "| knob | default | classic | allowed | what |", "| --- | --- | --- | --- | --- |"]
+    lines += ["", f"| knob | {' | '.join(_SHOWN)} | allowed | what |", "| --- |" + " --- |" * (len(_SHOWN) + 2)]
     for knob in KNOBS.values():
-        values = [_cell(knob.value_in(preset)) for preset in ("default", "classic")]
-        lines.append(f"| `{knob.name}` | {values[0]} | {values[1]} | {_escaped(knob.bounds)} | {knob.help} |")
+        values = [_cell(knob.value_in(preset)) for preset in _SHOWN]
+        # Where the presets agree the value stands once.
+        shown = " | ".join(values if len(set(values)) > 1 else [values[0], *[""] * (len(values) - 1)])
+        lines.append(f"| `{knob.name}` | {shown} | {_escaped(knob.bounds)} | {knob.help} |")
     return "\n".join(lines)
 
 

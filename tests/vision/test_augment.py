@@ -30,13 +30,15 @@ def test_a_copy_is_a_function_of_picture_and_number(picture: Array) -> None:
     assert all(np.array_equal(altered(picture, *key), image) for key, image in found.items())
 
 
-def test_an_even_copy_keeps_the_pose_and_an_odd_one_does_not(picture: Array) -> None:
+def test_an_odd_copy_keeps_the_pose_and_an_even_one_does_not(picture: Array) -> None:
+    inside = ~surroundings(picture)
+
     def alike(image: Array) -> float:
-        grey = [cv2.cvtColor(each, cv2.COLOR_BGR2GRAY).astype(np.float64).ravel() for each in (picture, image)]
+        grey = [cv2.cvtColor(each, cv2.COLOR_BGR2GRAY)[inside].astype(np.float64) for each in (picture, image)]
         return float(np.corrcoef(*grey)[0, 1])
 
-    assert all(alike(altered(picture, f"{number}", 2)) > 0.9 for number in range(10))
-    assert sum(alike(altered(picture, f"{number}", 1)) > 0.9 for number in range(10)) <= 2
+    assert all(alike(altered(picture, f"{number}", 1)) > 0.6 for number in range(10))
+    assert all(alike(altered(picture, f"{number}", 2)) < 0.4 for number in range(10))
 
 
 @pytest.mark.parametrize(("name", "factor"), [("darker", 0.7), ("brighter", 1.3)])

@@ -8,11 +8,11 @@ import cv2
 import numpy as np
 import pytest
 
-from pomona.vision.dense import N_DIMS, Grid, weighted
+from pomona.vision.dense import N_DIMS, Grid, turned, weighted
 from pomona.vision.plain import object_of
 
 Array = np.ndarray[Any, Any]
-GRID = Grid(grid_px=5, coarse_px=0.0, max_points=1000)
+GRID = Grid(grid_px=5, max_points=1000)
 
 
 def disc(side: int = 100, behind: tuple[int, int, int] = (255, 255, 255)) -> Array:
@@ -77,18 +77,26 @@ def test_no_picture_is_without_a_descriptor(height: int, width: int, fill: int) 
     assert len(descriptors) == len(at) >= 1
 
 
-def test_a_smoothed_level_describes_each_point_once_more() -> None:
-    fine, at = GRID.described(disc())
-    both, at_both = Grid(grid_px=5, coarse_px=1.5, max_points=1000).described(disc())
-    assert np.array_equal(both[: len(fine)], fine)
-    assert np.array_equal(at_both, np.concatenate([at, at]))
-    # Less sharp, all of it.
-    assert (both[len(fine) :, -1] < fine[:, -1]).mean() > 0.95
-
-
 def test_too_many_points_make_the_grid_wider() -> None:
-    few, at = Grid(grid_px=5, coarse_px=0.0, max_points=20).described(disc())
+    few, at = Grid(grid_px=5, max_points=20).described(disc())
     assert 10 <= len(few) <= 20
     assert at[:, :2].mean(axis=0) == pytest.approx([50, 50], abs=4)
     assert len(set(np.diff(np.unique(at[:, 0])))) == 1
-    assert len(Grid(grid_px=5, coarse_px=1.0, max_points=20).described(disc())[0]) <= 20
+
+
+@pytest.mark.parametrize("quarters", [1, 2, 3])
+def test_turned_descriptors_are_those_of_the_turned_picture(quarters: int) -> None:
+    # 99 pixels: the grid's points fall on each other when the picture is turned.
+    picture = disc(99)
+    picture[40:60, 30:50] = (200, 40, 90)
+    there, at = GRID.described(picture)
+    expected, at_turned = GRID.described(np.ascontiguousarray(np.rot90(picture, -quarters)))
+    x, y = at[:, 0] - 49, at[:, 1] - 49
+    for _ in range(quarters):
+        x, y = -y, x
+    places = {(float(a), float(b)): row for row, (a, b) in enumerate(zip(x + 49, y + 49, strict=True))}
+    matches = [(places[a, b], row) for row, (a, b) in enumerate(at_turned[:, :2].tolist()) if (a, b) in places]
+    assert len(matches) > 0.9 * len(at)
+    ours, theirs = [a for a, _ in matches], expected[[b for _, b in matches]].astype(int)
+    assert np.mean(np.abs(turned(there, quarters)[ours].astype(int) - theirs) <= 3) > 0.98
+    assert np.mean(np.abs(there[ours].astype(int) - theirs) <= 3) < 0.95

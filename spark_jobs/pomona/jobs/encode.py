@@ -18,7 +18,7 @@ from pomona.formats import arrow_schema
 from pomona.lake import Lake
 from pomona.outcome import File, Result
 from pomona.vision.describe import Description, n_dims
-from pomona.vision.encode import Encoding, fit_projection, in_sample, project, vector
+from pomona.vision.encode import QUARTERS, Encoding, fit_projection, in_sample, project, taught, vector
 from pomona.vision.words import Preparation, Vocabulary
 from pomona.work import Work, in_worker
 
@@ -33,21 +33,25 @@ _FILES = "path string, sha256 string, bytes long, rows long"
 _PART_ROWS = 20_000
 
 
-def vectors(vocabulary: Vocabulary, preparation: Preparation, encoding: Encoding) -> Transform:
-    """A transform of descriptors rows into the same rows with their feature vector, (n_features,) float64 as bytes."""
+def vectors(vocabulary: Vocabulary, preparation: Preparation, encoding: Encoding, *, turns: bool) -> Transform:
+    """A transform of descriptors rows into their feature vectors, (n_features,) float64 as bytes; training images also turned."""
     dims = n_dims(preparation.extractor)
 
     def transform(batches: Batches) -> Iterator[pa.RecordBatch]:
         import pyarrow as pa
 
         for batch in batches:
-            rows = []
-            for packed, histogram in zip(batch["descriptors"], batch["histogram"], strict=True):
+            found: list[tuple[int, int, bytes]] = []
+            columns = (batch["descriptors"], batch["histogram"], batch["copy"].to_pylist(), batch["split"].to_pylist())
+            for row, (packed, histogram, copy, split) in enumerate(zip(*columns, strict=True)):
                 matrix = np.frombuffer(packed.as_buffer(), np.uint8).reshape(-1, dims)
                 description = Description(matrix, np.frombuffer(histogram.as_buffer(), np.float32))
-                rows.append(vector(description, vocabulary, preparation, encoding).tobytes())
-            names = ["content", "copy", "image", "label", "split", "group"]
-            yield pa.RecordBatch.from_arrays([*(batch[name] for name in names), pa.array(rows, pa.binary())], [*names, "vector"])
+                for number, each in taught(description, copy, turns=turns and split == "train"):
+                    found.append((row, number, vector(each, vocabulary, preparation, encoding).tobytes()))
+            rows, copies, packed_vectors = zip(*found, strict=True) if found else ((), (), ())
+            named = batch.select(["content", "image", "label", "split", "group"]).take(pa.array(rows, pa.int64()))
+            arrays = [named["content"], pa.array(copies, pa.int32()), *named.columns[1:], pa.array(packed_vectors, pa.binary())]
+            yield pa.RecordBatch.from_arrays(arrays, ["content", "copy", "image", "label", "split", "group", "vector"])
 
     return transform
 
@@ -98,9 +102,11 @@ def run(work: Work) -> Result:
         work.clear(dataset)
     paths, wanted, largest = _wanted(work)
     rows = work.parts(paths, wanted, largest_row=largest).drop("part")
-    encoded = rows.mapInArrow(in_worker(vectors(vocabulary, preparation, encoding)), _VECTORS).persist(StorageLevel.DISK_ONLY)
+    encoded = rows.mapInArrow(in_worker(vectors(vocabulary, preparation, encoding, turns=knobs["turns"])), _VECTORS).persist(
+        StorageLevel.DISK_ONLY
+    )
     try:
-        drawn = _drawn(encoded, wanted, n_images=knobs["projection_images"], seed=knobs["seed"])
+        drawn = _drawn(encoded, lessons(wanted, turns=knobs["turns"]), n_images=knobs["projection_images"], seed=knobs["seed"])
         mean, components = fit_projection(drawn, encoding.components_for(len(vocabulary.words)))
         transform = in_worker(projected(mean, components, work.lake, work.folder("features")))
         files = [File(**row.asDict()) for row in encoded.mapInArrow(transform, _FILES).collect()]
@@ -135,12 +141,19 @@ def _wanted(work: Work) -> tuple[list[str], pa.Table, int]:
     return paths, wanted, largest
 
 
-def _drawn(encoded: Any, wanted: pa.Table, *, n_images: int, seed: int) -> np.ndarray:
-    """The vectors that the projection is fitted on, (n, n_features) float64, by content and copy; the driver holds no others."""
-    import pyarrow as pa
+def lessons(wanted: pa.Table, *, turns: bool) -> list[dict[str, Any]]:
+    """Content and copy of all that is learnt from: training images, their altered copies, and these images turned."""
     import pyarrow.compute as pc
 
-    train = wanted.filter(pc.equal(wanted["split"], "train")).select(["content", "copy"]).to_pylist()
+    train: list[dict[str, Any]] = wanted.filter(pc.equal(wanted["split"], "train")).select(["content", "copy"]).to_pylist()
+    turned = [{"content": row["content"], "copy": -quarters} for row in train if not row["copy"] for quarters in QUARTERS]
+    return train + turned if turns else train
+
+
+def _drawn(encoded: Any, train: list[dict[str, Any]], *, n_images: int, seed: int) -> np.ndarray:
+    """The vectors that the projection is fitted on, (n, n_features) float64, by content and copy; the driver holds no others."""
+    import pyarrow as pa
+
     share = n_images / max(1, len(train))
     keys = [row for row in train if in_sample(row["content"], row["copy"], share=share, seed=seed)] or train[:1]
     frame = encoded.sparkSession.createDataFrame(pa.Table.from_pylist(keys).to_pandas())

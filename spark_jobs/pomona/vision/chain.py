@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pomona.vision.classify import Classifier, fit, probabilities
 from pomona.vision.decode import check
 from pomona.vision.describe import Describer, Description, Extractor
-from pomona.vision.encode import Encoding, fit_projection, in_sample, project, vector
+from pomona.vision.encode import Encoding, fit_projection, in_sample, project, taught, vector
 from pomona.vision.words import Preparation, Vocabulary, draw, learn, prepare, vocabulary_size
 
 
@@ -115,16 +115,17 @@ def fit_chain(rows: Iterable[Row], knobs: Mapping[str, Any]) -> Chain:
     n_words = vocabulary_size(knobs, len({row.label for row in ordered}))
     n_wanted = n_words * int(knobs["descriptors_per_word"])
     vocabulary = learn(_sample(ordered, n_wanted, preparation, seed=int(knobs["seed"])), knobs=knobs, n_words=n_words).vocabulary
-    taught = [
+    lessons = [
         (row, copy, vector(description, vocabulary, preparation, encoding))
         for row in ordered
-        for copy, description in enumerate((row.description, *row.copies))
+        for number, each in enumerate((row.description, *row.copies))
+        for copy, description in taught(each, number, turns=bool(knobs["turns"]))
     ]
-    share = int(knobs["projection_images"]) / max(len(taught), 1)
-    chosen = [found for row, copy, found in taught if in_sample(row.content, copy, share=share, seed=int(knobs["seed"]))]
-    mean, components = fit_projection(np.array(chosen or [taught[0][2]]), encoding.components_for(n_words))
-    features = np.array([project(found, mean, components) for _, _, found in taught])
-    labels, groups, copies = ([*column] for column in zip(*((row.label, row.group, copy) for row, copy, _ in taught), strict=True))
+    share = int(knobs["projection_images"]) / max(len(lessons), 1)
+    chosen = [found for row, copy, found in lessons if in_sample(row.content, copy, share=share, seed=int(knobs["seed"]))]
+    mean, components = fit_projection(np.array(chosen or [lessons[0][2]]), encoding.components_for(n_words))
+    features = np.array([project(found, mean, components) for _, _, found in lessons])
+    labels, groups, copies = ([*column] for column in zip(*((row.label, row.group, copy) for row, copy, _ in lessons), strict=True))
     return Chain(knobs, vocabulary, mean, components, fit(features, labels, groups, copies, knobs=knobs))
 
 

@@ -50,14 +50,14 @@ class OneClass(ValueError):
 def weights_of(
     labels: Sequence[str], groups: Sequence[str], balance: str, copies: Sequence[int] = (), copy_weight: float = 1.0
 ) -> NDArray[np.float64]:
-    """The weight of each training image, (n,) float64; of an altered copy (`copies` above 0) `copy_weight` times that of its image.
+    """The weight of each training image, (n,) float64; of an altered copy (`copies` other than 0) `copy_weight` times that of its image.
 
     `none`: 1 for every image. `class`: every class the same in sum, 1 on average. `group`: within a class every group the same in sum,
     then every class the same, and all together the number of groups: a group counts as one observation, however many frames its video
     has, so that `regularisation` means the same for videos and for single pictures. A group is known by its label and its name. Copies
     change none of these sums.
     """
-    weights = np.where(np.asarray(copies) > 0, copy_weight, 1.0) if len(copies) else np.ones(len(labels))
+    weights = np.where(np.asarray(copies) != 0, copy_weight, 1.0) if len(copies) else np.ones(len(labels))
     total = float(np.count_nonzero(np.asarray(copies) == 0)) if len(copies) else float(len(labels))
     if balance == "group":
         keys = list(zip(labels, groups, strict=True))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import cv2
 import numpy as np
@@ -32,10 +32,9 @@ _ZEROS = np.repeat(np.array([0, 128, 128, 128, 128, 0, 0], np.float32), [128, 1,
 
 @dataclass(frozen=True)
 class Grid:
-    """Describes points on a grid over the object, as the picture is and, with `coarse_px`, once more smoothed by so many pixels (σ)."""
+    """Describes points on a grid over the object."""
 
     grid_px: int
-    coarse_px: float
     max_points: int
 
     def described(self, image: Image) -> tuple[NDArray[np.uint8], Floats]:
@@ -47,24 +46,18 @@ class Grid:
         inside = object_of(image)
         rows, columns = self._points(inside)
         distance = np.asarray(cv2.distanceTransform(inside.astype(np.uint8), cv2.DIST_L2, 3)[rows, columns], dtype=np.float32)
-        values = image.astype(np.float32)
-        levels: list[Floats] = [values]
-        if self.coarse_px:
-            levels.append(np.asarray(cv2.GaussianBlur(values, (0, 0), self.coarse_px), dtype=np.float32))
-        stored = np.concatenate([_level(level, inside, rows, columns, distance) for level in levels])
         at = np.column_stack([columns, rows, np.full(len(rows), _WINDOW_PX), np.zeros(len(rows))])
-        return stored, np.tile(at, (len(levels), 1)).astype(np.float32)
+        return _stored(image.astype(np.float32), inside, rows, columns, distance), at.astype(np.float32)
 
     def _points(self, inside: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Rows and columns of the grid's points on the object; all of them where none is on it, a wider grid where they are too many."""
-        most = max(1, self.max_points // 2 if self.coarse_px else self.max_points)
         step = self.grid_px
         while True:
             rows, columns = _grid(*inside.shape, step)
             on = inside[rows, columns]
             if on.any():
                 rows, columns = rows[on], columns[on]
-            if len(rows) <= most:
+            if len(rows) <= self.max_points:
                 return rows, columns
             step += 1
 
@@ -81,7 +74,12 @@ def weighted(descriptors: NDArray[np.uint8], *, colour: float, energy: float) ->
     return np.asarray(descriptors.astype(np.float32) * weights - _ZEROS * weights, dtype=np.float32)
 
 
-def _level(
+def turned(descriptors: NDArray[np.uint8], quarters: int) -> NDArray[np.uint8]:
+    """The (n, N_DIMS) descriptors of the picture turned clockwise by so many quarters, but for where the grid's points fall."""
+    return descriptors[:, _quarter_turns()[quarters % 4]]
+
+
+def _stored(
     values: Floats, inside: NDArray[np.bool_], rows: NDArray[np.intp], columns: NDArray[np.intp], distance: Floats
 ) -> NDArray[np.uint8]:
     """The stored descriptors of the points of one image (h, w, 3) float32 BGR."""
@@ -123,6 +121,18 @@ def _sampled(maps: Floats, rows: NDArray[np.intp], columns: NDArray[np.intp]) ->
     offsets = np.array([dy * (width + 2 * reach) + dx for dy in _OFFSETS_PX for dx in _OFFSETS_PX])
     base = (rows + reach) * (width + 2 * reach) + columns + reach
     return np.asarray(flat[base[:, None] + offsets].reshape(len(rows), -1), dtype=np.float32)
+
+
+@cache
+def _quarter_turns() -> tuple[NDArray[np.intp], ...]:
+    """For 0 to 3 quarters clockwise which column each column of a turned picture comes from: cells change places, directions move on."""
+    columns = np.arange(N_DIMS)
+    cells = columns[: 16 * _ORIENTATIONS].reshape(4, 4, _ORIENTATIONS)
+    turns = []
+    for quarters in range(4):
+        moved = np.roll(np.rot90(cells, -quarters), quarters * _ORIENTATIONS // 4, axis=2)
+        turns.append(np.concatenate([moved.ravel(), columns[16 * _ORIENTATIONS :]]))
+    return tuple(turns)
 
 
 @lru_cache(maxsize=64)

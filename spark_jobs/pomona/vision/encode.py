@@ -10,9 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pomona.vision import dense
 from pomona.vision.describe import Description
 from pomona.vision.mixture import fisher_vector
 from pomona.vision.words import Preparation, Vocabulary, prepare
+
+QUARTERS = (1, 3)
+"""Clockwise turns of a training image that it is learnt in too; upside down teaches nothing more."""
 
 _SHARE_OF_WORDS = 0.7
 _NOISE = 1e-12
@@ -52,6 +56,17 @@ def vector(description: Description, vocabulary: Vocabulary, preparation: Prepar
     if not encoding.histogram_weight:
         return local
     return np.concatenate([local, encoding.histogram_weight * np.sqrt(description.histogram.astype(np.float64))])
+
+
+def taught(description: Description, copy: int, *, turns: bool) -> list[tuple[int, Description]]:
+    """What a training image or copy is learnt as: itself, and with `turns` an image also turned by a quarter either way.
+
+    Each with the number of its copy, which is minus the quarters for a turned one. Dense descriptors are turned by themselves.
+    """
+    if copy or not turns:
+        return [(copy, description)]
+    quarters = ((q, description._replace(descriptors=dense.turned(description.descriptors, q))) for q in QUARTERS)
+    return [(0, description), *((-q, turned) for q, turned in quarters)]
 
 
 def in_sample(content: str, copy: int, *, share: float, seed: int) -> bool:
