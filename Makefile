@@ -10,7 +10,7 @@ FIRST = $(firstword $(wildcard $(BIN)/python) $(PYTHON))
 # Where it is set (many containers), every process would compile Airflow and Spark's Python anew: 2 s each.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run up down check-settings serve served rollback release test test-heavy test-faults test-s3 test-arrivals test-compose test-emr test-spark35 lint bench checked setup lock s3-jars package compose-env
+.PHONY: help run up down check-settings serve served rollback release test test-heavy test-faults test-s3 test-arrivals test-compose test-emr test-spark35 lint bench ablation checked setup lock s3-jars package compose-env
 help:  ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## /\1\t/' | expand -t 16
 
@@ -74,6 +74,9 @@ lint: setup  ## ruff and mypy over everything
 
 bench: setup  ## the speed of each stage beside its goal; writes bench/RESULTS.md
 	@$(BIN)/python -m bench
+
+ablation: setup  ## what each piece of the default recipe adds, by cross-validation on real photographs; writes docs/ablation.md
+	@OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m bench.ablation
 
 checked:
 	@command -v $(FIRST) > /dev/null || { echo "Python 3.11 or 3.12 is needed, there is no $(FIRST): install python3.11-venv" >&2; exit 1; }

@@ -191,6 +191,7 @@ DATASETS: Mapping[str, Dataset] = {
                 ("n_images", "int", "images in the declared sample"),
                 ("n_groups", "int", "their groups"),
                 ("n_folds", "int", "folds; 0 when the data allow none, then `why` says so"),
+                ("ablation", "list", "the accuracy without each piece of the recipe, and the difference; empty unless asked for"),
             ),
         ),
         Dataset(

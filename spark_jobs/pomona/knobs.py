@@ -137,6 +137,7 @@ KNOBS: Mapping[str, Knob] = {
         Knob("contrast_threshold", "Descriptors", "of SIFT; lower finds more", 0.01, {"classic": 0.04}, minimum=0, maximum=1),
         Knob("edge_threshold", "Descriptors", "of SIFT; higher finds more", 20.0, {"classic": 10.0}, minimum=1, maximum=1000),
         Knob("grid_px", "Descriptors", "of dense: from one point to the next", 5, minimum=1, maximum=64),
+        Knob("object_only", "Descriptors", "of dense: points on the object, not on its surroundings", True),
         Knob("copies", "Descriptors", "altered copies of each training image", 1, {**_sparse(0), "max": 2}, minimum=0, maximum=16),
         Knob(
             "n_words",
@@ -175,7 +176,7 @@ KNOBS: Mapping[str, Knob] = {
             minimum=0,
             maximum=4096,
         ),
-        Knob("projection_images", "Encoding", "that the PCA is fitted on, copies among them", 2000, minimum=2, maximum=20_000),
+        Knob("projection_images", "Encoding", "that the PCA is fitted on, copies among them", 2000, minimum=50, maximum=20_000),
         Knob(
             "classifier",
             "Training",
@@ -205,6 +206,7 @@ KNOBS: Mapping[str, Knob] = {
         Knob("copy_weight", "Training", "of an altered or turned copy beside its image", 0.3, minimum=0, maximum=10),
         Knob("folds", "Training", "of the grouped cross-validation; 0: none", 5, minimum=0, maximum=20),
         Knob("fold_images", "Training", "at most so many images are cross-validated", 1500, minimum=50, maximum=100_000),
+        Knob("ablation", "Training", "cross-validate without each piece too: as long again for each", False),
         Knob("max_matrix_mb", "Training", "stop before a larger training matrix is gathered", 2048.0, minimum=1, maximum=1_000_000),
         Knob("margin", "Judgement", "accuracy the challenger may lose against the champion", 0.01, minimum=0, maximum=1),
         Knob("max_class_drop", "Judgement", "recall that a class may lose against the champion", 0.05, minimum=0, maximum=1),

@@ -55,7 +55,7 @@ STAGES: Mapping[str, Stage] = {
             "computes local descriptors and a colour histogram of images that have none yet",
             reads=("images", "roster"),
             writes=("descriptors",),
-            knobs=("extractor", "side_px", "max_keypoints", "contrast_threshold", "edge_threshold", "grid_px", "copies"),
+            knobs=("extractor", "side_px", "max_keypoints", "contrast_threshold", "edge_threshold", "grid_px", "object_only", "copies"),
         ),
         Stage(
             "learn_vocabulary",
@@ -88,6 +88,7 @@ STAGES: Mapping[str, Stage] = {
                 "copy_weight",
                 "folds",
                 "fold_images",
+                "ablation",
                 "max_matrix_mb",
                 "resamples",
             ),

@@ -1,4 +1,4 @@
-"""encode: turns each image into a bag of words beside its histogram, and projects it.
+"""encode: turns each image into a vector over the words, and projects it.
 
 Rows in: descriptors of the roster's images, the vocabulary. Out: the projection, fitted on training rows only, and one
 features row per image, as Parquet and as one CSV (image, label, split, group, f0, f1, …).
@@ -7,8 +7,9 @@ features row per image, as Parquet and as one CSV (image, label, split, group, f
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from pomona.formats import arrow_schema
 from pomona.lake import Lake
 from pomona.outcome import File, Result
 from pomona.vision.describe import Description, n_dims
-from pomona.vision.encode import QUARTERS, Encoding, fit_projection, in_sample, project, taught, vector
+from pomona.vision.encode import QUARTERS, Encoding, at_quarters, fit_projection, in_sample, project, vector
 from pomona.vision.words import Preparation, Vocabulary
 from pomona.work import Work, in_worker
 
@@ -28,59 +29,85 @@ if TYPE_CHECKING:
 Batches = Iterable["pa.RecordBatch"]
 Transform = Callable[[Batches], Iterator["pa.RecordBatch"]]
 
-_VECTORS = "content string, copy int, image string, label string, split string, group string, vector binary"
+_DRAWN = "content string, copy int, vector binary"
 _FILES = "path string, sha256 string, bytes long, rows long"
 _PART_ROWS = 20_000
 
 
-def vectors(vocabulary: Vocabulary, preparation: Preparation, encoding: Encoding, *, turns: bool) -> Transform:
-    """A transform of descriptors rows into their feature vectors, (n_features,) float64 as bytes; training images also turned."""
-    dims = n_dims(preparation.extractor)
+@dataclass(frozen=True)
+class Coder:
+    """From descriptors rows to vectors, as a worker does it; training images turned too where the knob says so."""
+
+    vocabulary: Vocabulary
+    preparation: Preparation
+    encoding: Encoding
+    turns: bool
+
+    @classmethod
+    def of(cls, knobs: Mapping[str, Any], vocabulary: Vocabulary) -> Coder:
+        return cls(vocabulary, Preparation.of(knobs), Encoding.of(knobs), bool(knobs["turns"]))
+
+    def copies(self, copy: int, split: str) -> tuple[int, ...]:
+        """The copies that a row gives: its own, and those turned."""
+        return (copy, *(-quarters for quarters in QUARTERS)) if self.turns and not copy and split == "train" else (copy,)
+
+    def coded(
+        self, batch: pa.RecordBatch, wanted: Callable[[str, int], bool] = lambda content, copy: True
+    ) -> Iterator[tuple[int, int, np.ndarray]]:
+        """(row of the batch, copy, vector (n_features,) float64) of each wanted content and copy."""
+        dims = n_dims(self.preparation.extractor)
+        names = (batch[name].to_pylist() for name in ("content", "copy", "split"))
+        for row, (content, copy, split) in enumerate(zip(*names, strict=True)):
+            asked = [number for number in self.copies(copy, split) if wanted(content, number)]
+            if asked:
+                matrix = np.frombuffer(batch["descriptors"][row].as_buffer(), np.uint8).reshape(-1, dims)
+                description = Description(matrix, np.frombuffer(batch["histogram"][row].as_buffer(), np.float32))
+                for number in asked:
+                    turned = at_quarters(description, max(0, -number))
+                    yield row, number, vector(turned, self.vocabulary, self.preparation, self.encoding)
+
+
+def drawn(coder: Coder, wanted: Callable[[str, int], bool]) -> Transform:
+    """A transform of descriptors rows into content, copy and vector, as bytes, of those that are wanted."""
 
     def transform(batches: Batches) -> Iterator[pa.RecordBatch]:
         import pyarrow as pa
 
+        schema = pa.schema([("content", pa.string()), ("copy", pa.int32()), ("vector", pa.binary())])
         for batch in batches:
-            found: list[tuple[int, int, bytes]] = []
-            columns = (batch["descriptors"], batch["histogram"], batch["copy"].to_pylist(), batch["split"].to_pylist())
-            for row, (packed, histogram, copy, split) in enumerate(zip(*columns, strict=True)):
-                matrix = np.frombuffer(packed.as_buffer(), np.uint8).reshape(-1, dims)
-                description = Description(matrix, np.frombuffer(histogram.as_buffer(), np.float32))
-                for number, each in taught(description, copy, turns=turns and split == "train"):
-                    found.append((row, number, vector(each, vocabulary, preparation, encoding).tobytes()))
-            rows, copies, packed_vectors = zip(*found, strict=True) if found else ((), (), ())
-            named = batch.select(["content", "image", "label", "split", "group"]).take(pa.array(rows, pa.int64()))
-            arrays = [named["content"], pa.array(copies, pa.int32()), *named.columns[1:], pa.array(packed_vectors, pa.binary())]
-            yield pa.RecordBatch.from_arrays(arrays, ["content", "copy", "image", "label", "split", "group", "vector"])
+            rows = [
+                {"content": batch["content"][row].as_py(), "copy": copy, "vector": found.tobytes()}
+                for row, copy, found in coder.coded(batch, wanted)
+            ]
+            yield pa.RecordBatch.from_pylist(rows, schema=schema)
 
     return transform
 
 
-def projected(mean: np.ndarray, components: np.ndarray, lake: Lake, folder: str) -> Transform:
-    """A transform of vectors into one row per features file that it wrote."""
+def projected(coder: Coder, mean: np.ndarray, components: np.ndarray, lake: Lake, folder: str) -> Transform:
+    """A transform of descriptors rows into one row per features file that it wrote."""
 
     def transform(batches: Batches) -> Iterator[pa.RecordBatch]:
         import pyarrow as pa
 
         tables: list[pa.Table] = []
         for batch in batches:
-            rows = [project(row, mean, components) for row in _matrix(batch)]
-            flat = pa.array(np.concatenate(rows)) if rows else pa.array([], pa.float64())
+            found = [(row, copy, project(each, mean, components)) for row, copy, each in coder.coded(batch)]
+            if not found:
+                continue
+            rows, copies, features = zip(*found, strict=True)
+            named = batch.select(["content", "image", "label", "split", "group"]).take(pa.array(rows, pa.int64()))
             offsets = pa.array(np.arange(len(rows) + 1) * len(components), pa.int32())
-            columns = [*(batch[name] for name in arrow_schema("features").names[:-1]), pa.ListArray.from_arrays(offsets, flat)]
-            tables.append(pa.Table.from_arrays(columns, schema=arrow_schema("features")))
+            listed = pa.ListArray.from_arrays(offsets, pa.array(np.concatenate(features)))
+            arrays = [named["content"], pa.array(copies, pa.int32()), *named.columns[1:], listed]
+            tables.append(pa.Table.from_arrays(arrays, schema=arrow_schema("features")))
             if sum(table.num_rows for table in tables) >= _PART_ROWS:
                 yield _written(lake, folder, tables)
                 tables = []
-        if any(table.num_rows for table in tables):
+        if tables:
             yield _written(lake, folder, tables)
 
     return transform
-
-
-def _matrix(batch: pa.RecordBatch) -> np.ndarray:
-    rows = [np.frombuffer(row.as_buffer(), np.float64) for row in batch["vector"]]
-    return np.stack(rows) if rows else np.empty((0, 0))
 
 
 def _written(lake: Lake, folder: str, tables: list[pa.Table]) -> pa.RecordBatch:
@@ -91,41 +118,45 @@ def _written(lake: Lake, folder: str, tables: list[pa.Table]) -> pa.RecordBatch:
 
 
 def run(work: Work) -> Result:
-    """Encodes every image of the roster, fits the projection on the training rows and writes the feature table."""
-    import pyarrow.compute as pc
-    from pyspark import StorageLevel
-
+    """Fits the projection on a sample of what is learnt from, encodes every image of the roster and writes the feature table."""
     knobs = work.knobs
-    preparation, encoding = Preparation.of(knobs), Encoding.of(knobs)
-    vocabulary = Vocabulary.from_arrays(work.arrays("vocabulary"))
+    coder = Coder.of(knobs, Vocabulary.from_arrays(work.arrays("vocabulary")))
     for dataset in ("encoder", "features", "near_copies"):
         work.clear(dataset)
     paths, wanted, largest = _wanted(work)
+    sample = _sample(work, coder, paths, wanted, largest)
+    mean, components = fit_projection(sample, coder.encoding.components_for(len(coder.vocabulary.words)))
     rows = work.parts(paths, wanted, largest_row=largest).drop("part")
-    encoded = rows.mapInArrow(in_worker(vectors(vocabulary, preparation, encoding, turns=knobs["turns"])), _VECTORS).persist(
-        StorageLevel.DISK_ONLY
-    )
-    try:
-        drawn = _drawn(encoded, lessons(wanted, turns=knobs["turns"]), n_images=knobs["projection_images"], seed=knobs["seed"])
-        mean, components = fit_projection(drawn, encoding.components_for(len(vocabulary.words)))
-        transform = in_worker(projected(mean, components, work.lake, work.folder("features")))
-        files = [File(**row.asDict()) for row in encoded.mapInArrow(transform, _FILES).collect()]
-    finally:
-        encoded.unpersist()
+    transform = in_worker(projected(coder, mean, components, work.lake, work.folder("features")))
+    files = sorted((File(**row.asDict()) for row in rows.mapInArrow(transform, _FILES).collect()), key=lambda file: file.path)
     near = near_copies.found(rows.where("copy = 0").select("content", "split", "fingerprint"), max_distance=knobs["near_distance"])
-    files.sort(key=lambda file: file.path)
     written = {
         "encoder": [work.lake.write_arrays(work.folder("encoder"), "encoder", {"mean": mean, "components": components})],
         "features": [*files, write_csv(work, files, len(components))],
         "near_copies": [work.lake.write_rows(work.folder("near_copies"), "near_copies", near, name="near_copies.parquet")],
     }
-    n_images = pc.sum(pc.equal(wanted["copy"], 0)).as_py()
+    n_images = wanted["copy"].to_pylist().count(0)
     counts = {"images": n_images, "copies": wanted.num_rows - n_images, "near_copies": near.num_rows}
-    counts |= {"fitted_on": len(drawn), "features": len(mean), "components": len(components)}
-    line = f"{n_images:,} images as {len(mean):,} features, projected to {len(components):,} fitted on {len(drawn):,} training images"
+    counts |= {"fitted_on": len(sample), "features": len(mean), "components": len(components)}
+    line = f"{n_images:,} images as {len(mean):,} features, projected to {len(components):,} fitted on {len(sample):,} of training images"
     if near.num_rows:
         line += f"; {near.num_rows:,} test images have a near copy in train"
     return Result(line, written, counts)
+
+
+def _sample(work: Work, coder: Coder, paths: list[str], wanted: pa.Table, largest: int) -> np.ndarray:
+    """The vectors that the projection is fitted on, (n, n_features) float64, by content and copy; no others are computed for it."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    train = wanted.filter(pc.equal(wanted["split"], "train"))
+    lessons = [[coder.copies(copy, "train") for copy in train["copy"].to_pylist()], train["content"].to_pylist()]
+    share = work.knobs["projection_images"] / max(1, sum(map(len, lessons[0])))
+    chosen = partial(in_sample, share=share, seed=work.knobs["seed"])
+    needed = [any(chosen(content, copy) for copy in copies) for copies, content in zip(*lessons, strict=True)]
+    rows = work.parts(paths, train.filter(pa.array(needed, pa.bool_())), largest_row=largest).drop("part")
+    found = rows.mapInArrow(in_worker(drawn(coder, chosen)), _DRAWN).collect()
+    return np.array([np.frombuffer(row.vector) for row in sorted(found, key=lambda row: (row.content, row.copy))])
 
 
 def _wanted(work: Work) -> tuple[list[str], pa.Table, int]:
@@ -139,26 +170,6 @@ def _wanted(work: Work) -> tuple[list[str], pa.Table, int]:
     wanted = index.select(["content", "copy", "part"]).join(roster, "content", join_type="inner")
     largest = n_dims(work.knobs["extractor"]) * (pc.max(index["n_keypoints"]).as_py() or 1)
     return paths, wanted, largest
-
-
-def lessons(wanted: pa.Table, *, turns: bool) -> list[dict[str, Any]]:
-    """Content and copy of all that is learnt from: training images, their altered copies, and these images turned."""
-    import pyarrow.compute as pc
-
-    train: list[dict[str, Any]] = wanted.filter(pc.equal(wanted["split"], "train")).select(["content", "copy"]).to_pylist()
-    turned = [{"content": row["content"], "copy": -quarters} for row in train if not row["copy"] for quarters in QUARTERS]
-    return train + turned if turns else train
-
-
-def _drawn(encoded: Any, train: list[dict[str, Any]], *, n_images: int, seed: int) -> np.ndarray:
-    """The vectors that the projection is fitted on, (n, n_features) float64, by content and copy; the driver holds no others."""
-    import pyarrow as pa
-
-    share = n_images / max(1, len(train))
-    keys = [row for row in train if in_sample(row["content"], row["copy"], share=share, seed=seed)] or train[:1]
-    frame = encoded.sparkSession.createDataFrame(pa.Table.from_pylist(keys).to_pandas())
-    rows = encoded.join(frame.hint("broadcast"), ["content", "copy"]).select("content", "copy", "vector").collect()
-    return np.array([np.frombuffer(row.vector) for row in sorted(rows, key=lambda row: (row.content, row.copy))])
 
 
 def write_csv(work: Work, files: list[File], n_components: int) -> File:

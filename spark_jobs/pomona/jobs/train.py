@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pomona.ablation import ablated, compared_rows
 from pomona.lake import Lake
 from pomona.outcome import BadInput, File, Result
 from pomona.scoring import interval, scores
@@ -121,9 +122,7 @@ def validated(knobs: Mapping[str, Any], rows: Sequence[Row]) -> dict[str, Any]:
     found = cross_validate(rows, knobs)
     if found.n_folds == 0:
         return _unvalidated(found.why)
-    held = [index for index, prediction in enumerate(found.predictions) if prediction is not None]
-    labels, groups = (np.asarray([getattr(rows[index], name) for index in held], dtype=object) for name in ("label", "group"))
-    predictions = np.asarray([found.predictions[index] for index in held], dtype=object)
+    labels, groups, predictions = compared_rows(rows, found.predictions)
     result = scores(labels, predictions, sorted(groups_of))
     spread = interval(labels, predictions, groups, statistic="accuracy", resamples=knobs["resamples"], seed=knobs["seed"])
     return {
@@ -134,11 +133,21 @@ def validated(knobs: Mapping[str, Any], rows: Sequence[Row]) -> dict[str, Any]:
         "n_groups": spread.n_groups,
         "n_folds": found.n_folds,
         "why": found.why,
+        "ablation": ablated(rows, knobs, found) if knobs["ablation"] else [],
     }
 
 
 def _unvalidated(why: str) -> dict[str, Any]:
-    return {"accuracy": None, "macro_f1": None, "interval": [None, None], "n_images": 0, "n_groups": 0, "n_folds": 0, "why": why}
+    return {
+        "accuracy": None,
+        "macro_f1": None,
+        "interval": [None, None],
+        "n_images": 0,
+        "n_groups": 0,
+        "n_folds": 0,
+        "why": why,
+        "ablation": [],
+    }
 
 
 def _rows(work: Work, sample: pd.DataFrame) -> list[Row]:

@@ -32,10 +32,11 @@ _ZEROS = np.repeat(np.array([0, 128, 128, 128, 128, 0, 0], np.float32), [128, 1,
 
 @dataclass(frozen=True)
 class Grid:
-    """Describes points on a grid over the object."""
+    """Describes points on a grid over the object, or over all of the picture."""
 
     grid_px: int
     max_points: int
+    object_only: bool = True
 
     def described(self, image: Image) -> tuple[NDArray[np.uint8], Floats]:
         """Of an image (h, w, 3) BGR the (n, N_DIMS) uint8 descriptors, and (n, 4) float32: x, y, size in pixels, angle 0; n is at least 1.
@@ -43,7 +44,7 @@ class Grid:
         Brightness is taken relative to the object's mean, and colour differences with it. Each point has a window of 4×4 cells with 8
         directions of gradients, upright, as in SIFT (Lowe 2004), as roots of their shares (Arandjelović & Zisserman 2012).
         """
-        inside = object_of(image)
+        inside = object_of(image) if self.object_only else np.ones(image.shape[:2], bool)
         rows, columns = self._points(inside)
         distance = np.asarray(cv2.distanceTransform(inside.astype(np.uint8), cv2.DIST_L2, 3)[rows, columns], dtype=np.float32)
         at = np.column_stack([columns, rows, np.full(len(rows), _WINDOW_PX), np.zeros(len(rows))])

@@ -33,12 +33,13 @@ class Extractor:
     contrast_threshold: float = 0.0
     edge_threshold: float = 0.0
     grid_px: int = 0
+    object_only: bool = False
 
     @classmethod
     def of(cls, knobs: Mapping[str, Any]) -> Extractor:
         kind, side_px, most = str(knobs["extractor"]), int(knobs["side_px"]), int(knobs["max_keypoints"])
         if kind == "dense":
-            return cls(kind, side_px, most, grid_px=int(knobs["grid_px"]))
+            return cls(kind, side_px, most, grid_px=int(knobs["grid_px"]), object_only=bool(knobs["object_only"]))
         if kind == "orb":
             return cls(kind, side_px, most)
         return cls(kind, side_px, most, float(knobs["contrast_threshold"]), float(knobs["edge_threshold"]))
@@ -133,6 +134,6 @@ def histogram(image: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 def _local(extractor: Extractor) -> _Describes:
     if extractor.extractor == "dense":
-        return dense.Grid(grid_px=extractor.grid_px, max_points=extractor.max_keypoints)
+        return dense.Grid(extractor.grid_px, extractor.max_keypoints, extractor.object_only)
     thresholds = {"contrast_threshold": extractor.contrast_threshold, "edge_threshold": extractor.edge_threshold}
     return sparse.Detector(extractor.extractor, max_keypoints=extractor.max_keypoints, **thresholds)

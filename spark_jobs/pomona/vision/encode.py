@@ -58,15 +58,11 @@ def vector(description: Description, vocabulary: Vocabulary, preparation: Prepar
     return np.concatenate([local, encoding.histogram_weight * np.sqrt(description.histogram.astype(np.float64))])
 
 
-def taught(description: Description, copy: int, *, turns: bool) -> list[tuple[int, Description]]:
-    """What a training image or copy is learnt as: itself, and with `turns` an image also turned by a quarter either way.
-
-    Each with the number of its copy, which is minus the quarters for a turned one. Dense descriptors are turned by themselves.
-    """
-    if copy or not turns:
-        return [(copy, description)]
-    quarters = ((q, description._replace(descriptors=dense.turned(description.descriptors, q))) for q in QUARTERS)
-    return [(0, description), *((-q, turned) for q, turned in quarters)]
+def at_quarters(description: Description, quarters: int) -> Description:
+    """The description of the picture turned clockwise by so many quarters; only dense descriptors are turned by themselves."""
+    if not quarters:
+        return description
+    return description._replace(descriptors=dense.turned(description.descriptors, quarters))
 
 
 def in_sample(content: str, copy: int, *, share: float, seed: int) -> bool:

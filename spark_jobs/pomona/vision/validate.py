@@ -10,6 +10,7 @@ import numpy as np
 
 from pomona.vision.chain import Chain, Row, fit_chain
 from pomona.vision.classify import OneClass, probabilities
+from pomona.vision.describe import Description
 from pomona.vision.words import TooFewDescriptors
 
 # A vocabulary of a fold is fitted on fewer descriptors and iterations than the final one: the score does not move, and five of them cost
@@ -29,15 +30,19 @@ class Validation(NamedTuple):
         Folds really fitted; 0 when the data allow none.
     why : str
         What limits the validation, in a line; empty when nothing does.
+    also : one for each further sequence of descriptions that was asked about, like `predictions`
     """
 
     predictions: tuple[str | None, ...]
     n_folds: int
     why: str
+    also: tuple[tuple[str | None, ...], ...] = ()
 
 
-def cross_validate(rows: Sequence[Row], knobs: Mapping[str, Any]) -> Validation:
+def cross_validate(rows: Sequence[Row], knobs: Mapping[str, Any], *, also: Sequence[Sequence[Description]] = ()) -> Validation:
     """Predictions for the rows, each from a chain fitted without the row's group; copies teach, and are not asked about.
+
+    Each sequence of `also` describes the rows' images once more, spoiled or turned: the same chains are asked about these too.
 
     A class with one group is never held out, since nothing of it would be left to learn from: its rows stay in training and have no
     prediction.
@@ -48,15 +53,18 @@ def cross_validate(rows: Sequence[Row], knobs: Mapping[str, Any]) -> Validation:
     n_folds = len(set(folds) - {None})
     if n_folds < 2:
         return Validation(none, 0, why)
-    predictions: list[str | None] = list(none)
+    asked = [[row.description for row in table], *also]
+    predictions = [list(none) for _ in asked]
     for fold in range(n_folds):
         try:
             chain = fit_chain((row for row, own in zip(table, folds, strict=True) if own != fold), _lighter(knobs))
         except (TooFewDescriptors, OneClass) as error:
             return Validation(none, 0, f"without fold {fold + 1} of {n_folds}: {error}")
         for index in (index for index, own in enumerate(folds) if own == fold):
-            predictions[index] = _prediction(chain, table[index])
-    return Validation(tuple(predictions), n_folds, why)
+            for descriptions, said in zip(asked, predictions, strict=True):
+                said[index] = _prediction(chain, descriptions[index])
+    first, *further = map(tuple, predictions)
+    return Validation(first, n_folds, why, tuple(further))
 
 
 def folds_of(keys: Sequence[tuple[str, str]], n_folds: int) -> tuple[list[int | None], str]:
@@ -96,6 +104,6 @@ def _lighter(knobs: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _prediction(chain: Chain, row: Row) -> str:
-    scores = probabilities(chain.classifier, chain.features(row.description))
+def _prediction(chain: Chain, description: Description) -> str:
+    scores = probabilities(chain.classifier, chain.features(description))
     return chain.classifier.classes[int(scores.argmax())]
