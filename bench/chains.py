@@ -80,7 +80,7 @@ def threebody(at: Stand) -> Iterable[Row]:
 
 def _robust(chain: Chain, name: str) -> Iterable[Row]:
     """The worst corruption that leaves the surroundings or makes them plain, and the drawn texture."""
-    found = dict(chain.summary["robustness"]["accuracy"])
+    found = dict(chain.summary["robustness"]["accuracies"])
     plain = {kind: accuracy for kind, accuracy in found.items() if kind not in ("none", "textured background")}
     worst = min(plain, key=lambda kind: plain[kind])
     said = ", ".join(f"{kind} {accuracy:.3f}" for kind, accuracy in found.items())

@@ -48,7 +48,14 @@ def test_the_summary_tells_what_the_scores_are_worth() -> None:
     assert document["scores"]["without_exact_copies"] == WITHOUT
     assert document["scores"]["without_near_copies"]["accuracy"] == 0.8
     assert document["copies"] == {"exact": 4, "removed": 6, "near": 10}
-    assert document["robustness"] == {"worst": "darker", "accuracy": 0.45, "unspoiled": 0.9, "n_images": 40, "n_groups": 9}
+    assert document["robustness"] == {
+        "worst": "darker",
+        "accuracy": 0.45,
+        "unspoiled": 0.9,
+        "accuracies": {"blur": 0.85, "darker": 0.45, "none": 0.9, "turned": 0.9},
+        "n_images": 40,
+        "n_groups": 9,
+    }
     assert document["calibration"] == {"expected_error": 0.07, "log_loss": 0.321, "brier": 0.123}
     assert document["baselines"] == {"majority": 0.35, "histogram": 0.62}
     assert document["verdict"] == {"decision": "promote", "reason": "better by 15.0 points", "champion": 6, "rule": "not inferior"}
@@ -73,7 +80,7 @@ def test_what_was_not_measured_is_null() -> None:
     document = summary(facts(scored(), {"decision": "keep", "reason": "", "champion": None}))
     assert (document["scores"]["without_exact_copies"], document["scores"]["without_near_copies"]) == (None, None)
     assert document["copies"] == {"exact": None, "removed": None, "near": None}
-    assert document["robustness"] == {"worst": None, "accuracy": None, "unspoiled": None, "n_images": 0, "n_groups": 0}
+    assert document["robustness"] == {"worst": None, "accuracy": None, "unspoiled": None, "accuracies": {}, "n_images": 0, "n_groups": 0}
     assert set(worth(scored(), {})["calibration"].values()) == set(worth(scored(), {})["baselines"].values()) == {None}
     assert document["verdict"]["rule"] is None
 

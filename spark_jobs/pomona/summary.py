@@ -145,6 +145,7 @@ def worth(metrics: Mapping[str, Any], verdict: Mapping[str, Any]) -> dict[str, d
             "worst": robustness.get("worst") or None,
             "accuracy": accuracies.get(robustness.get("worst")),
             "unspoiled": accuracies.get("none"),
+            "accuracies": accuracies,
             "n_images": robustness.get("n_images", 0),
             "n_groups": robustness.get("n_groups", 0),
         },

@@ -16,7 +16,8 @@ from pomona.work import Work
 from tests import strange_pictures
 
 
-def test_one_partition_and_seven_give_equal_hashes(runs, tmp_path, monkeypatch):
+@pytest.mark.parametrize("knobs", [{}, {"preset": "default", "n_words": 3}], ids=["fast", "default"])
+def test_one_partition_and_seven_give_equal_hashes(knobs, runs, tmp_path, monkeypatch):
     partitions, parts = {}, Work.parts
 
     def counted(self, paths, wanted, **options):
@@ -33,7 +34,7 @@ def test_one_partition_and_seven_give_equal_hashes(runs, tmp_path, monkeypatch):
         monkeypatch.setattr(work, "_TASKS_A_CORE", 1)
         monkeypatch.setattr(work, "_MIN_SPLIT_BYTES", 1 if cores > 1 else 1 << 30)
         monkeypatch.setattr(work, "_MAX_SPLIT_BYTES", 1 << 30)
-        runs.through(run, "train")
+        runs.through(run, "train", **knobs)
         hashes.append(runs.hashes(run))
     assert hashes[0] == hashes[1]
     assert set(hashes[0]) == {"vocabulary", "encoder", "model"}
