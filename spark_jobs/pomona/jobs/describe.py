@@ -36,7 +36,8 @@ def describe(extractor: Extractor, lake: Lake, folder: str, seen: Any) -> Callab
         rows: list[dict[str, Any]] = []
         size = 0
         for batch in batches:
-            for content, image, copies in zip(*(batch[name].to_pylist() for name in ("content", "image", "copies")), strict=True):
+            for content, image, told in zip(*(batch[name].to_pylist() for name in ("content", "image", "copies")), strict=True):
+                copies = [int(copy) for copy in told.split()]
                 found = [_row(content, copy, each) for copy, each in zip(copies, describer.copies(image, content, copies), strict=True)]
                 rows += found
                 size += sum(len(row["descriptors"]) for row in found)
@@ -84,9 +85,8 @@ def run(work: Work) -> Result:
     if n_missing:
         seen = work.spark.sparkContext.accumulator(0)
         transform = in_worker(describe(extractor, work.lake, folder, seen))
-        copies = missing.group_by(["content", "part"]).aggregate([("copy", "list")]).rename_columns({"copy_list": "copies"})
         with work.progress(lambda: seen.value, n_missing, "images"):
-            work.images(copies).mapInArrow(transform, "path string, rows long").collect()
+            work.images(_by_image(missing)).mapInArrow(transform, "path string, rows long").collect()
         known = index_of(work.lake, folder)
     index = known.join(wanted.select(["content", "copy"]), ["content", "copy"], join_type="left semi")
     if index.num_rows != wanted.num_rows:
@@ -105,6 +105,14 @@ def wanted_of(roster: pa.Table, n_copies: int) -> pa.Table:
         for copy, sides in ((0, roster), *((copy, train) for copy in range(1, n_copies + 1)))
     ]
     return pa.concat_tables(tables)
+
+
+def _by_image(missing: pa.Table) -> pa.Table:
+    """A row for each image that lacks something: content, part, and `copies` as text (`0 1`): PySpark 3.5 makes no column of lists."""
+    import pyarrow as pa
+
+    rows = missing.to_pandas().astype({"copy": str}).groupby(["content", "part"], sort=True)["copy"].agg(" ".join)
+    return pa.Table.from_pandas(rows.rename("copies").reset_index(), preserve_index=False)
 
 
 def index_of(lake: Lake, folder: str) -> pa.Table:
