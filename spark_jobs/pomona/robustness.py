@@ -58,6 +58,8 @@ def robustness(
     read : the bytes of a few contents; those that follow each other in `rows` are asked for together
     done : told each content that is through
     """
+    # Pictures of this size are not worth sharing out, least of all while the other cores are busy.
+    cv2.setNumThreads(1)
     answers: dict[str, list[str]] = {name: [] for name in (UNSPOILED, *CORRUPTIONS)}
     kept = []
     for content, data in _read(rows["content"].tolist(), read):
