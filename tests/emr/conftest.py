@@ -81,6 +81,12 @@ class Place:
         steps = [(step.name, step.state) for cluster in self.account.ec2.clusters() for step in cluster.steps]
         return steps + [(run.name, run.state) for run in self.account.serverless.job_runs()]
 
+    def end(self) -> None:
+        """Stops the runner and gives back the disk: a packed environment in the bucket, and unpacked on the node, is more than a gigabyte."""
+        self.runner.stop()
+        shutil.rmtree(self.runner.node.folder)
+        shutil.rmtree(self.server.folder / "buckets" / self.variables["POMONA_LAKE"].split("/")[2])
+
     def chain(self, knobs: Mapping[str, Any]) -> subprocess.Popen[str]:
         """The whole DAG once, as `make run` runs it."""
         return chain(self.variables["POMONA_LANDING"], knobs, self.environment)
@@ -144,7 +150,7 @@ def place(server: Server, account: Account, credentials: None, tmp_path: Path, t
 
     yield make
     for one in made:
-        one.runner.stop()
+        one.end()
 
 
 def placed(server: Server, account: Account, folder: Path, *, stub: bool = False, **variables: str) -> Place:
