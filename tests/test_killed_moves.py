@@ -142,8 +142,8 @@ def test_of_a_promotion_and_a_rollback_at_once_one_wins_and_the_other_says_so(st
     if promotion.moved:
         assert "is version 3 now" in back.line
     else:
-        assert promotion.line.startswith("kept: promotion is held since the rollback to version 1 by person (ann) on ")
-        assert promotion.line.endswith(": release with `make release`")
+        assert promotion.line.startswith("promotion is held since the rollback to version 1 by person (ann) on ")
+        assert promotion.line.endswith(": release with `make release`, then the next run judges anew")
 
 
 def test_promotion_rests_after_a_rollback_until_it_is_released(store: str, tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ def test_the_alias_moves_and_the_ledger_holds_intent_and_outcome(store, ledger):
 def test_a_verdict_against_a_version_that_is_no_longer_champion_moves_nothing(store, ledger):
     move(store, ledger, 2, expected=None)
     refused = move(store, ledger, 3, expected=1)
-    assert refused == promotions.Move(False, "kept: the verdict was measured against version 1, but the champion is version 2 now")
+    assert refused == promotions.Move(False, "the verdict was measured against version 1, but the champion is version 2 now")
     assert move(store, ledger, 3, expected=None).moved is False
     assert alias(store) == 2 and len(ledger.read_all()) == 2
 
@@ -109,7 +109,7 @@ def test_a_fresh_intent_of_another_run_is_waited_for(store, ledger):
     timer.start()
     refused = move(store, ledger, 2, expected=None)
     timer.join()
-    assert refused.line == "kept: the verdict was measured against no version, but the champion is version 1 now"
+    assert refused.line == "the verdict was measured against no version, but the champion is version 1 now"
 
 
 def test_an_open_intent_from_a_clock_that_runs_ahead_is_waited_for_no_longer_than_from_others(store, ledger):

@@ -9,6 +9,7 @@ from typing import Any
 
 from pomona.command import Place
 from pomona.scoring import scores
+from pomona.standing import Standing
 from pomona.summary import Facts, figures, summary, worth
 from tests.report.documents import WITHOUT, metrics, verdict
 
@@ -40,7 +41,7 @@ def facts(metrics: dict[str, Any], verdict: dict[str, Any]) -> Facts:
     stages = ("ingest", "describe", "learn_vocabulary", "encode", "train", "evaluate")
     place = Place("run", "orchard", "lake", "landing", "sqlite://")
     found = Facts(place, dict.fromkeys(stages, manifest), {stage: {"line": stage} for stage in stages}, metrics, verdict)
-    return found.registered(version=2, alias_moved=True, seconds=1.0)
+    return found.registered(version=2, standing=Standing(moved=True, promoted="2026-11-17 14:00:05 UTC", champion=2), seconds=1.0)
 
 
 def test_the_summary_tells_what_the_scores_are_worth() -> None:
@@ -73,7 +74,8 @@ def test_fields_of_earlier_summaries_keep_their_meaning() -> None:
         "n_groups": 2,
     }
     assert document["scores"]["cross_validated"]["accuracy_interval"] == [0.6, 0.9]
-    assert document["model"] == {"name": "orchard", "version": 2, "champion": True}
+    outcome = "It became the champion at 2026-11-17 14:00:05 UTC."
+    assert document["model"] == {"name": "orchard", "version": 2, "champion": True, "outcome": outcome}
 
 
 def test_what_was_not_measured_is_null() -> None:

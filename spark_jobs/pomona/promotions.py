@@ -53,7 +53,7 @@ class LakeLedger:
 
 @dataclass(frozen=True)
 class Move:
-    """What became of a promotion or rollback: whether the version is champion now, and one line that says so.
+    """What became of a promotion or rollback: whether the version is champion now, and one line that says so, or why not.
 
     `final` is False when the last word on the promotion is not spoken: a hold that will be released, an answer that nobody gave yet.
     """
@@ -103,10 +103,10 @@ def move_champion(
         if current == version:
             return Move(True, f"version {version} of {name} is the champion")
         if hold := reigns.held(documents):
-            return Move(False, f"kept: promotion is {hold.line}", final=False)
+            return Move(False, f"promotion is {hold.line}, then the next run judges anew", final=False)
         if current != expected:
             measured = f"the verdict was measured against {version_words(expected)}"
-            return Move(False, f"kept: {measured}, but the champion is {version_words(current)} now")
+            return Move(False, f"{measured}, but the champion is {version_words(current)} now")
         if _move(book, documents, {"run": run, "by": by, "from": current, "to": version, "reason": reason}):
             return Move(True, f"version {version} of {name} is the champion, after {version_words(current)}")
 

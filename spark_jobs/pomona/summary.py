@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pomona.command import Place
 from pomona.cost import Cost
 from pomona.lake import now
+from pomona.standing import Standing
 
 FORMAT = 1
 _COUNTS = (
@@ -37,12 +38,12 @@ class Facts:
     metrics: Mapping[str, Any]
     verdict: Mapping[str, Any]
     version: int | None = None
-    alias_moved: bool = False
+    standing: Standing = field(default_factory=Standing)
     register_seconds: float = 0.0
     cost: Cost | None = None
 
-    def registered(self, *, version: int, alias_moved: bool, seconds: float, cost: Cost | None = None) -> Facts:
-        return replace(self, version=version, alias_moved=alias_moved, register_seconds=seconds, cost=cost)
+    def registered(self, *, version: int, standing: Standing, seconds: float, cost: Cost | None = None) -> Facts:
+        return replace(self, version=version, standing=standing, register_seconds=seconds, cost=cost)
 
     @property
     def knobs(self) -> Mapping[str, Any]:
@@ -115,7 +116,12 @@ def summary(facts: Facts) -> dict[str, Any]:
         "seconds": {**seconds, "total": round(sum(seconds.values()), 3)},
         "cost": facts.cost.document if facts.cost else None,
         "hashes": facts.hashes,
-        "model": {"name": facts.place.name, "version": facts.version, "champion": facts.alias_moved},
+        "model": {
+            "name": facts.place.name,
+            "version": facts.version,
+            "champion": facts.standing.moved,
+            "outcome": facts.standing.words,
+        },
         "verdict": {name: facts.verdict.get(name) for name in ("decision", "reason", "champion", "rule")},
         "snapshot": facts.notes["snapshot"],
         "extractor": facts.manifests["describe"]["notes"]["extractor"],

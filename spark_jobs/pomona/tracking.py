@@ -178,6 +178,14 @@ def attach(tracking: str, mlflow_run: str, texts: Mapping[str, str]) -> None:
         client.log_text(mlflow_run, text, name)
 
 
+def tag(tracking: str, name: str, registered: Registered, tags: Mapping[str, str]) -> None:
+    """Sets tags of the version and of its MLflow run; one of the same name is replaced."""
+    client = connect(tracking)
+    for key, value in tags.items():
+        client.set_tag(registered.mlflow_run, key, value)
+        client.set_model_version_tag(name, str(registered.version), key, value)
+
+
 def _sqlite_file(tracking: str) -> Path | None:
     return Path(tracking.removeprefix("sqlite:///")) if tracking.startswith("sqlite:///") else None
 

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from pomona import approval, command, promotions, tracking
+from pomona import approval, command, promotions, reigns, tracking
 from pomona.jobs import register
 from pomona.knobs import resolve
 from pomona.lake import Lake
 from pomona.promotions import LakeLedger
+from pomona.standing import Standing
 from pomona.summary import Facts
 from pomona.work import Work
 
@@ -72,10 +73,12 @@ def test_where_nobody_has_to_be_asked_the_verdict_is_enough(store: str, lake: La
 
 def test_without_an_answer_the_champion_stays_and_the_next_run_asks_again(store: str, lake: Lake) -> None:
     kept = registered(store, lake)
-    assert (kept.moved, kept.line) == (False, "kept: not approved, for nobody has been asked about this verdict")
+    assert (kept.moved, kept.line) == (False, "not approved, for nobody has been asked about this verdict; the next run asks again")
     for answer in ("unasked", "unanswered"):
         approval.keep(lake, RUN, answer)  # type: ignore[arg-type]
-        assert registered(store, lake).line.startswith("kept: not approved, for nobody ")
+        line = registered(store, lake).line
+        assert line.startswith("not approved, for nobody ")
+        assert line.endswith("; the next run asks again")
     assert champion(store) is None
     assert lake.entries("judged") == [], "nothing says to the next run that this one was the last word"
 
@@ -84,7 +87,8 @@ def test_a_yes_promotes_and_a_no_keeps_for_good(store: str, lake: Lake) -> None:
     approval.keep(lake, RUN, "rejected", by="ann")
     kept = registered(store, lake)
     assert not kept.moved
-    assert kept.line.startswith("kept: not approved by ann on 20")
+    assert kept.line.startswith("not approved by ann on 20")
+    assert kept.line.endswith(" UTC")
     assert [entry["run"] for entry in lake.entries("judged")] == [RUN]
     approval.keep(lake, RUN, "approved", by="ann")
     assert registered(store, lake).moved
@@ -117,6 +121,22 @@ def test_what_is_held_keeps_and_is_marked_for_the_release(store: str, lake: Lake
     verdict = {**approval.verdict_of(lake, RUN), "champion": 1}
     move = register._moved(work, Facts(place, {"ingest": lake.manifest(RUN, "ingest")}, {}, {}, verdict), 2)
     register._reached_verdict(work, move)
-    assert move.line.startswith("kept: promotion is held since the rollback to version 1 by ann on ")
+    assert move.line.startswith("promotion is held since the rollback to version 1 by ann on ")
     assert [entry["held"] for entry in lake.entries("judged")] == [False, True]
     assert champion(store) == 1
+    told = register.standing(work, 2, move)
+    assert (told.moved, told.promoted, told.champion) == (False, "", 1)
+    assert told.words == f"It did not become the champion: {move.line}."
+
+
+def test_a_run_whose_task_is_repeated_says_since_when_its_version_was_champion_and_what_came_since(store: str, lake: Lake) -> None:
+    place = command.Place(RUN, "fruit", lake.root, "landing", store)
+    work = Work(command.parse(command.arguments("register", place, resolve({}))), lake)
+    told = register.standing(work, 1, registered(store, lake, require=False))
+    (change,) = reigns.changes(LakeLedger(lake).read_all())
+    assert told == Standing(True, "", change.since, 1)
+    version = int(tracking.connect(store).create_model_version("fruit", source="file:///nowhere").version)
+    promotions.move_champion(store, "fruit", version, expected=1, run="r2", reason="better", ledger=LakeLedger(lake))
+    again = register.standing(work, 1, registered(store, lake, require=False))
+    assert (again.moved, again.promoted, again.champion) == (False, change.since, version)
+    assert again.why == f"the verdict was measured against no version, but the champion is version {version} now"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 
 import numpy as np
@@ -41,6 +42,17 @@ def test_a_new_class_is_judged_and_a_champion_moved_by_hand_meanwhile_stays(runs
     tags = client.get_model_version("tests", "3").tags
     told = {name: tags[f"pomona.{name}"] for name in ("verdict", "rule", "reason", "words")}
     assert told == {"verdict": "promote", "rule": verdict["rule"], "reason": verdict["reason"], "words": verdict["words"]}
+    # What became of the verdict is told wherever the verdict is.
+    outcome = "It did not become the champion: the verdict was measured against version 1, but the champion is version 2 now."
+    tracked = client.get_run(client.get_model_version("tests", "3").run_id).data.tags
+    assert tags["pomona.outcome"] == tracked["pomona.outcome"] == outcome
+    assert f"register: {verdict['words']} {outcome}" in [record.getMessage() for record in caplog.records]
+    page = runs.lake.get("runs/second/report.html").decode()
+    assert "Fit for promotion, but not promoted: version 2 is the champion" in page
+    assert page.count(outcome) == 2
+    summary = json.loads(runs.lake.get("runs/second/summary.json"))
+    assert summary["model"] == {"name": "tests", "version": 3, "champion": False, "outcome": outcome}
+    assert client.get_model_version("tests", "1").tags["pomona.outcome"].startswith("It became the champion at 20")
 
 
 def check_colours(runs, accuracy: float) -> None:

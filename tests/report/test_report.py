@@ -19,6 +19,7 @@ from pomona.report import formats
 from pomona.report.contents import Listing, Mistake, Picture, Report, Score, Timing, samples_per_label
 from pomona.report.page import balance, headline, most_confused, render
 from pomona.scoring import scores
+from pomona.standing import Standing
 
 NASTY = "<script>alert(1)</script>"
 PIXEL = b"\x89PNG\r\n\x1a\n-pixel"
@@ -40,7 +41,7 @@ def report(classes: tuple[str, ...] = ("apple", NASTY), **changes: object) -> Re
         decision="promote",
         reason="the first model",
         champion=None,
-        alias_moved=True,
+        standing=Standing(moved=True, promoted="2024-05-01 09:59:58 UTC", champion=7),
         counts=COUNTS,
         images_per_label={name: {"train": 4, "test": 3} for name in classes},
         scores=[
@@ -175,18 +176,54 @@ def test_counts_that_do_not_add_up_are_told() -> None:
     assert "The counts do not add up" not in Page(render(report())).text
 
 
+HELD = "promotion is held since the rollback to version 6 by ann on 2026-11-17 14:00:05 UTC: release with `make release`"
+
+
 @pytest.mark.parametrize(
-    ("changes", "words"),
+    ("standing", "changes", "words", "after"),
     [
-        ({}, "Promoted: version 7 is the champion now"),
-        ({"alias_moved": False}, "Fit for promotion, but version 7 did not become the champion"),
-        ({"alias_moved": False, "decision": "keep", "champion": 6}, "Kept back: version 6 stays the champion"),
-        ({"alias_moved": False, "decision": "keep", "version": None}, "Kept back: this model was not promoted, and there is no champion"),
+        (Standing(True, "", "noon", 7), {}, "Promoted: version 7 became the champion", "It became the champion at noon."),
+        (Standing(True, champion=7), {}, "Promoted: version 7 became the champion", "It was the champion already."),
+        (
+            Standing(False, HELD, "", 6),
+            {"champion": 6},
+            "Fit for promotion, but not promoted: version 6 stays the champion",
+            f"It did not become the champion: {HELD.replace('`', '')}.",
+        ),
+        (
+            Standing(False, "not approved by ann on Monday"),
+            {},
+            "Fit for promotion, but not promoted: there is no champion",
+            "It did not become the champion: not approved by ann on Monday.",
+        ),
+        (
+            Standing(False, "the champion is version 8 now", "noon", 8),
+            {"champion": 6},
+            "Promoted, but replaced since: version 7 is not the champion any more",
+            "It became the champion at noon, but is not any more: the champion is version 8 now.",
+        ),
+        (Standing(False, "worse", "", 6), {"decision": "keep", "champion": 6}, "Kept back: version 6 stays the champion", ""),
+        (Standing(False, "worse", "", 8), {"decision": "keep", "champion": 6}, "Kept back: version 8 is the champion", ""),
+        (Standing(False, "worse"), {"decision": "keep", "version": None}, "Kept back: there is no champion", ""),
     ],
 )
-def test_the_verdict_is_told_in_words(changes: dict[str, object], words: str) -> None:
-    assert headline(report(**changes)) == words
-    assert words in render(report(**changes))
+def test_the_verdict_is_told_with_what_became_of_it(standing: Standing, changes: dict[str, object], words: str, after: str) -> None:
+    shown = report(standing=standing, **changes)
+    html = render(shown)
+    text = " ".join(Page(html).text.split())
+    assert headline(shown) == words
+    assert words in html
+    # On top, where it is not as the verdict says, and behind the verdict in words.
+    assert text.count(after or "It did not become") == (2 if after and not standing.moved else 1 if after else 0)
+    assert ("The verdict was to promote it: the first model" in text) == bool(after and not standing.moved)
+    assert ("<code>make release</code>" in html) == (standing.why == HELD)
+
+
+def test_what_a_person_wrote_into_the_ledger_is_escaped() -> None:
+    html = render(report(standing=Standing(False, f"held by `{NASTY}` and {NASTY}\u202e")))
+    assert NASTY not in html
+    assert "<code>&lt;script&gt;" in html
+    assert "\u202e" not in html
 
 
 def test_a_run_without_test_images_has_a_report() -> None:

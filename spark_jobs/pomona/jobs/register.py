@@ -10,7 +10,7 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
-from pomona import approval, promotions, tracking
+from pomona import approval, promotions, reigns, tracking
 from pomona.bundle import N_PROBES
 from pomona.cost import Cost, continued, cost
 from pomona.fitted import fitted
@@ -19,11 +19,14 @@ from pomona.outcome import BadInput, Result
 from pomona.report.assembly import assembled
 from pomona.report.page import render
 from pomona.stages import STAGES
+from pomona.standing import Standing
 from pomona.summary import Facts, figures, summary
-from pomona.work import Work
+from pomona.work import LOG, Work
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+_ASKED_AGAIN = "; the next run asks again"
 
 
 def run(work: Work) -> Result:
@@ -44,7 +47,10 @@ def run(work: Work) -> Result:
     )
     _stop_if_other(work, registered, facts)
     move = _moved(work, facts, registered.version)
-    facts = facts.registered(version=registered.version, alias_moved=move.moved, seconds=work.seconds, cost=cost_so_far(work))
+    stands = standing(work, registered.version, move)
+    LOG.info("register: %s %s", facts.verdict["words"], stands.words)
+    tracking.tag(work.order.place.tracking, work.order.place.name, registered, {"pomona.outcome": stands.words})
+    facts = facts.registered(version=registered.version, standing=stands, seconds=work.seconds, cost=cost_so_far(work))
     document = summary(facts)
     folder = work.lake.run_folder(work.run)
     page = render(assembled(facts, chain, roster=roster, predictions=work.table("predictions"), read=work.pictures))
@@ -59,8 +65,7 @@ def run(work: Work) -> Result:
     registration = {"version": registered.version, "alias_moved": move.moved, "line": move.line, "mlflow_run": registered.mlflow_run}
     files = {"registration": [work.lake.write_document(work.folder("registration"), "registration", registration)]}
     _reached_verdict(work, move)
-    promoted = facts.verdict["decision"] == "promote"
-    line = f"version {registered.version} of {work.order.place.name}: {move.line if promoted else 'kept, ' + facts.verdict['reason']}"
+    line = f"version {registered.version} of {work.order.place.name}: {'' if move.moved else 'kept: '}{move.line}"
     return Result(line, files, {"version": registered.version}, status="done" if move.moved else "refused")
 
 
@@ -174,8 +179,20 @@ def _not_approved(work: Work) -> promotions.Move | None:
     if not work.order.require_approval or (answer and answer.approved):
         return None
     if answer is None:
-        return promotions.Move(False, "kept: not approved, for nobody has been asked about this verdict", final=False)
-    return promotions.Move(False, f"kept: {answer.line}", final=answer.given)
+        return promotions.Move(False, f"not approved, for nobody has been asked about this verdict{_ASKED_AGAIN}", final=False)
+    return promotions.Move(False, f"{answer.line}{'' if answer.given else _ASKED_AGAIN}", final=answer.given)
+
+
+def standing(work: Work, version: int, move: promotions.Move) -> Standing:
+    """Where the version stands after the move, which may not be the first of this run: its task may be repeated at any time."""
+    place, changes = work.order.place, reigns.changes(promotions.LakeLedger(work.lake).read_all())
+    promoted = [change.since for change in changes if (change.run, change.version) == (work.run, version)]
+    return Standing(
+        moved=move.moved,
+        why="" if move.moved else move.line,
+        promoted=promoted[-1] if promoted else "",
+        champion=tracking.champion_version(place.tracking, place.name),
+    )
 
 
 def _reached_verdict(work: Work, move: promotions.Move) -> None:

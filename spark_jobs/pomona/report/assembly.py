@@ -55,7 +55,7 @@ def assembled(facts: Facts, chain: Chain, *, roster: pa.Table, predictions: pa.T
         decision=facts.verdict["decision"],
         reason=facts.verdict["reason"],
         champion=facts.verdict["champion"],
-        alias_moved=facts.alias_moved,
+        standing=facts.standing,
         counts=facts.counts,
         images_per_label=facts.notes["images_per_label"],
         scores=score_rows(facts.metrics),

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from pomona.cost import Cost
 from pomona.report.evidence import Bounds, Evidence, Picture
+from pomona.standing import Standing
 
 
 class Mistake(NamedTuple):
@@ -58,7 +59,7 @@ class Report:
     version : the registered model's version; None when the run has none
     decision, reason : the verdict
     champion : version it was measured against; None without one
-    alias_moved : whether `champion` points to this version now
+    standing : what became of the version
     warnings : lines for the top of the page, such as a class without training images
     counts : listed, ignored, in, rejected, duplicate, leaked (part of duplicate), conflict, unselected, kept, train, test, groups, gone
     images_per_label : label → {"train": n, "test": n}
@@ -82,7 +83,7 @@ class Report:
     decision: str
     reason: str
     champion: int | None
-    alias_moved: bool
+    standing: Standing
     counts: Mapping[str, int]
     images_per_label: Mapping[str, Mapping[str, int]]
     scores: Sequence[Score]

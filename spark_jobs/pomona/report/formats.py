@@ -6,6 +6,8 @@ import base64
 import re
 from collections.abc import Sequence
 
+from markupsafe import Markup, escape
+
 # Control characters, the marks that turn the direction of text, and the halves of characters that stand for undecodable bytes.
 _INVISIBLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
@@ -13,6 +15,11 @@ _INVISIBLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u206
 def visible(text: object) -> str:
     r"""The text with characters that would be unseen, or would turn its direction, written out (`\n`, `\x00`, `\u202e`)."""
     return _INVISIBLE.sub(lambda match: ascii(match[0])[1:-1], str(text))
+
+
+def marked(text: str) -> Markup:
+    """The text as HTML, escaped, with what stands between backticks as code."""
+    return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(visible(text)))))
 
 
 def percent(share: float | None) -> str:

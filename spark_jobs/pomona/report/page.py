@@ -28,6 +28,7 @@ _FILTERS: tuple[Callable[..., str], ...] = (
     formats.dollars,
     formats.short,
     formats.visible,
+    formats.marked,
 )
 
 
@@ -110,15 +111,17 @@ def every_score(report: Report) -> list[Score]:
 
 
 def headline(report: Report) -> str:
-    """The verdict in words."""
+    """The verdict and what became of it, in words."""
     this = "this model" if report.version is None else f"version {report.version}"
-    if report.alias_moved:
-        return f"Promoted: {this} is the champion now"
-    if report.decision == "promote":
-        return f"Fit for promotion, but {this} did not become the champion"
-    if report.champion is None:
-        return f"Kept back: {this} was not promoted, and there is no champion"
-    return f"Kept back: version {report.champion} stays the champion"
+    champion = report.standing.champion
+    if report.standing.moved:
+        return f"Promoted: {this} became the champion"
+    if report.standing.promoted:
+        return f"Promoted, but replaced since: {this} is not the champion any more"
+    began = "Fit for promotion, but not promoted" if report.decision == "promote" else "Kept back"
+    if champion is None:
+        return f"{began}: there is no champion"
+    return f"{began}: version {champion} {'stays' if champion == report.champion else 'is'} the champion"
 
 
 def balance(counts: Mapping[str, int]) -> str:
