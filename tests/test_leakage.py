@@ -236,7 +236,7 @@ def test_training_copies_are_those_that_the_selection_left_out() -> None:
     test = {entry["content"]: entry["label"] for entry in found.roster.to_pylist() if entry["split"] == "test"}
     assert set(test) == {"c", "gone", "alone", "b"}
     # "b" has a copy in train under another label, which this run does not take.
-    assert training_copies(table, test) == {"c": 2}
+    assert training_copies(table, test) == {"c": ["Training/A/w/1.jpg", "Training/A/x/1.jpg"]}
     assert found.counts["leaked"] == 2
 
 

@@ -37,7 +37,9 @@ def near(*pairs: tuple[str, str, int]) -> pd.DataFrame:
     return pd.DataFrame(list(pairs), columns=["content", "train_content", "distance"])
 
 
-def leakage(images: pd.DataFrame, exact: dict[str, int] | None = None, copies: pd.DataFrame | None = None, **others: Any) -> dict[str, Any]:
+def leakage(
+    images: pd.DataFrame, exact: dict[str, list[str]] | None = None, copies: pd.DataFrame | None = None, **others: Any
+) -> dict[str, Any]:
     named = {"shared_groups": [], "linked_groups": [], **others}
     return measures.leakage(images, exact=exact or {}, near=near() if copies is None else copies, max_distance=3, **named, **DRAWING)
 
@@ -71,7 +73,7 @@ def test_official_and_group_safe_scores_tell_recalls_with_intervals_and_groups()
 
 def test_the_score_without_copies_is_that_of_the_images_that_have_none() -> None:
     images = rows(*group("A/1", "A", 6, 4, "B"), *group("B/1", "B", 5, 5, "A"))
-    found = leakage(images, {"A/1-00": 2, "A/1-01": 1}, near(("A/1-02", "t1", 1), ("B/1-09", "t2", 3)))
+    found = leakage(images, {"A/1-00": ["t/1", "t/2"], "A/1-01": ["t/3"]}, near(("A/1-02", "t1", 1), ("B/1-09", "t2", 3)))
     exact, alike = found["exact"], found["near"]
     assert (exact["n_test"], exact["n_removed"]) == (2, 3)
     # Of 20 images 11 are right; both copies are.
@@ -92,12 +94,13 @@ def test_a_clean_split_raises_nothing() -> None:
     for kind in ("exact", "near"):
         assert found[kind]["n_test"] == 0
         assert {name: found[kind]["without"][name] for name in whole} == whole
-    assert (found["exact"]["n_removed"], found["near"]["pairs"], found["shared_groups"], found["linked_groups"]) == (0, [], [], [])
+    assert (found["exact"]["n_removed"], found["exact"]["copies"], found["near"]["pairs"]) == (0, [], [])
+    assert (found["shared_groups"], found["linked_groups"]) == ([], [])
 
 
 def test_without_a_test_image_that_has_no_copy_there_is_no_score() -> None:
     images = rows(*group("A/1", "A", 2, 0))
-    found = leakage(images, dict.fromkeys(images["content"], 1))["exact"]
+    found = leakage(images, {content: ["t"] for content in images["content"]})["exact"]
     assert found["n_test"] == 2
     assert found["without"] == {"accuracy": None, "accuracy_interval": [None, None], "macro_f1": None, "n_images": 0, "n_groups": 0}
 
@@ -120,6 +123,15 @@ def test_fifty_pairs_are_shown_nearest_first_and_every_group_has_its_share() -> 
     assert shares == {"A/1": 22, "C/1": 21, "B/1": 7}
     assert pairs[0] == {"test": "A/1-00", "train": "t0", "distance": 0}
     assert {pair["distance"] for pair in pairs if pair["test"].startswith("C")} == {0, 1, 2}
+
+
+def test_fifty_exact_copies_are_shown_with_four_names_each_and_every_group_has_its_share() -> None:
+    images = rows(*group("A/1", "A", 90, 0), *group("B/1", "B", 2, 0))
+    names = [f"train/{i}" for i in range(7)]
+    found = leakage(images, {content: names[: 1 + i % 7] for i, content in enumerate(images["content"])})["exact"]
+    assert (found["n_test"], len(found["copies"])) == (92, 50)
+    assert [copy["test"] for copy in found["copies"]] == [*(f"A/1-{i:02}" for i in range(48)), "B/1-00", "B/1-01"]
+    assert found["copies"][5] == {"test": "A/1-05", "train": names[:4], "n_train": 6}
 
 
 # Groups
@@ -187,6 +199,9 @@ def test_planted_copies_and_videos_are_each_found_and_left_out_of_the_honest_sco
     document = runs.work("planted", "evaluate").document("metrics")
     found = document["leakage"]
     assert (found["exact"]["n_test"], found["exact"]["n_removed"], ingested.counts["leaked"]) == (10, 10, 10)
+    shown = {copy["test"]: (copy["train"], copy["n_train"]) for copy in found["exact"]["copies"]}
+    assert shown.keys() == planted["exact"]
+    assert sorted(shown.values()) == sorted(([f"Training/Apple/r5_{i}_100.jpg"], 1) for i in range(10))
     # Drawn before: 30 test images in 3 groups, none of them near to train. Planted: 10 + 10 + 5 + 12 in 4 groups.
     assert document["official"]["n_images"] == 67
     assert (found["exact"]["without"]["n_images"], found["exact"]["without"]["n_groups"]) == (57, 6)

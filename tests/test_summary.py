@@ -48,7 +48,7 @@ def test_the_summary_tells_what_the_scores_are_worth() -> None:
     document = summary(facts(metrics(CONTENTS, scored()), verdict(CONTENTS)))
     assert document["scores"]["without_exact_copies"] == WITHOUT
     assert document["scores"]["without_near_copies"]["accuracy"] == 0.8
-    assert document["copies"] == {"exact": 4, "removed": 6, "near": 10}
+    assert document["copies"] == {"exact": 4, "removed": 9, "near": 10}
     assert document["robustness"] == {
         "worst": "darker",
         "accuracy": 0.45,

@@ -214,8 +214,8 @@ def unsafe_groups(train_groups: Collection[str], linked_groups: Iterable[tuple[s
     return frozenset(train_groups) | {test for test, _ in linked_groups}
 
 
-def training_copies(placements: pa.Table, test: Mapping[str, str]) -> dict[str, int]:
-    """How many training copies `select` left out of each test image: content → paths; images without any are not in it.
+def training_copies(placements: pa.Table, test: Mapping[str, str]) -> dict[str, list[str]]:
+    """The training copies of each test image that `select` left out: content → sorted paths; images without any are not in it.
 
     Parameters
     ----------
@@ -225,12 +225,12 @@ def training_copies(placements: pa.Table, test: Mapping[str, str]) -> dict[str, 
     import pyarrow.compute as pc
 
     in_train = placements.filter(pc.and_(pc.is_null(placements["gone_since"]), pc.equal(placements["split"], "train")))
-    copies = [
-        content
-        for content, label in zip(in_train["content"].to_pylist(), in_train["label"].to_pylist(), strict=True)
-        if test.get(content) == label
-    ]
-    return dict(sorted(Counter(copies).items()))
+    found: dict[str, list[str]] = {}
+    columns = (in_train[name].to_pylist() for name in ("content", "path", "label"))
+    for content, path, label in sorted(zip(*columns, strict=True)):
+        if test.get(content) == label:
+            found.setdefault(content, []).append(path)
+    return found
 
 
 def linked_by_near_copies(near: Iterable[tuple[str, str]], test_sizes: Mapping[str, int]) -> list[tuple[str, str]]:

@@ -12,7 +12,8 @@ from pomona import scoring
 if TYPE_CHECKING:
     import pandas as pd
 
-_PAIRS = 50
+_COPIES = 50
+_NAMES_OF_A_COPY = 4
 _GROUPS = 12
 _IMAGES_OF_A_GROUP = 4
 
@@ -45,7 +46,7 @@ def scored(
 def leakage(
     rows: pd.DataFrame,
     *,
-    exact: Mapping[str, int],
+    exact: Mapping[str, Sequence[str]],
     near: pd.DataFrame,
     max_distance: int,
     shared_groups: Sequence[str],
@@ -58,22 +59,30 @@ def leakage(
     Parameters
     ----------
     rows : test images: content, label, prediction, group
-    exact : content of a test image → how many training copies of it were removed
+    exact : content of a test image → paths of its training copies, which were removed
     near : the rows of `near_copies`
     shared_groups, linked_groups : as ingest and `leakage.linked_by_near_copies` name them
     """
+    pairs = _shown(near.merge(rows[["content", "group"]], on="content"), ["distance", "content"])
     copied, alike = rows["content"].isin(list(exact)), rows["content"].isin(near["content"])
     return {
         "exact": {
             "n_test": int(copied.sum()),
-            "n_removed": sum(exact.values()),
+            "n_removed": sum(map(len, exact.values())),
             "without": _score(rows[~copied], resamples=resamples, seed=seed),
+            "copies": [
+                {"test": test, "train": list(exact[test][:_NAMES_OF_A_COPY]), "n_train": len(exact[test])}
+                for test in _shown(rows[copied], ["group", "content"])["content"]
+            ],
         },
         "near": {
             "n_test": int(alike.sum()),
             "max_distance": max_distance,
             "without": _score(rows[~alike], resamples=resamples, seed=seed),
-            "pairs": _pairs(near.merge(rows[["content", "group"]], on="content")),
+            "pairs": [
+                {"test": test, "train": train, "distance": int(distance)}
+                for test, train, distance in zip(pairs["content"], pairs["train_content"], pairs["distance"], strict=True)
+            ],
         },
         "shared_groups": list(shared_groups),
         "linked_groups": [list(pair) for pair in linked_groups],
@@ -122,12 +131,8 @@ def _score(rows: pd.DataFrame, *, resamples: int, seed: int) -> dict[str, Any]:
     }
 
 
-def _pairs(near: pd.DataFrame) -> list[dict[str, Any]]:
-    """At most 50 pairs, drawn from the groups in turn, each group's nearest first; then nearest first."""
-    ordered = near.sort_values(["distance", "content"])
-    ordered["turn"] = ordered.groupby("group").cumcount()
-    shown = ordered.sort_values(["turn", "distance", "content"]).head(_PAIRS).sort_values(["distance", "content"])
-    return [
-        {"test": test, "train": train, "distance": int(distance)}
-        for test, train, distance in zip(shown["content"], shown["train_content"], shown["distance"], strict=True)
-    ]
+def _shown(copies: pd.DataFrame, order: list[str]) -> pd.DataFrame:
+    """At most 50 rows in this order, drawn from the groups in turn, so that a group with many copies does not hide the others."""
+    turns = copies.sort_values(order)
+    turns["turn"] = turns.groupby("group").cumcount()
+    return turns.sort_values(["turn", *order]).head(_COPIES).sort_values(order)

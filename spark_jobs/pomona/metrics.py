@@ -32,7 +32,7 @@ def measured(work: Work, predictions: pa.Table, classes: Sequence[str], train_gr
     probabilities = predictions["probabilities"].combine_chunks().flatten().to_numpy().reshape(len(rows), len(classes))
     near, roster = work.table("near_copies").to_pandas(), work.table("roster", ["content", "group", "part"])
     linked = sorted({*_linked(rows, near, roster), *((test, train) for test, train in notes["linked_groups"])})
-    placements = work.table("placements", ["content", "label", "split", "gone_since"])
+    placements = work.table("placements", ["path", "content", "label", "split", "gone_since"])
     return {
         **measures.scored(rows, classes=classes, unsafe_groups=unsafe_groups(train_groups, linked), **drawing),
         "leakage": measures.leakage(

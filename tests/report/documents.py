@@ -18,7 +18,15 @@ def metrics(contents: Sequence[str], scored: Mapping[str, Any]) -> dict[str, Any
         **scored,
         "validation": {**scored["validation"], "ablation": ablation},
         "leakage": {
-            "exact": {"n_test": 4, "n_removed": 6, "without": WITHOUT},
+            "exact": {
+                "n_test": 4,
+                "n_removed": 9,
+                "without": WITHOUT,
+                "copies": [
+                    {"test": test, "train": ["Training/a.jpg"], "n_train": 1},
+                    {"test": train, "train": [f"Training/{name}.jpg" for name in "bcde"], "n_train": 6},
+                ],
+            },
             "near": {
                 "n_test": 10,
                 "max_distance": 3,

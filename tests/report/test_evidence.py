@@ -40,10 +40,14 @@ def told(
 def test_every_part_of_the_documents_is_told() -> None:
     _, _, text = told()
     for words in (
-        "4 test images have an exact copy in train; 6 training copies were taken out. Without them: accuracy 87.5 %, "
+        "4 test images have an exact copy in train; 9 training copies were taken out. Without them: accuracy 87.5 %, "
         "95 %: 75.0 % to 95.0 %, on 16 images in 4 groups.",
         "10 test images have a near copy in train (at most 3 of 64 bits of a picture's fingerprint differ). Without them: accuracy 80.0 %",
+        "Exact copies · 2 of 4, one picture and its names on both sides",
+        "same bytestest Test/0.jpgtrain Training/a.jpg",
+        "same bytestest Test/4.jpgtrain Training/b.jpgtrain Training/c.jpgtrain Training/d.jpgtrain Training/e.jpgand 2 more",
         "3 pairs, test on the left, train on the right",
+        "3 bitstest Test/0.jpgtrain Test/4.jpg",
         "without exact copies: official, less the test images that have one in train 87.5 %75.0 % to 95.0 %",
         "The same 40 test images in 9 groups, spoiled in each way",
         "nothing as they are 90.0 %80.0 % to 95.0 % –",
@@ -134,12 +138,26 @@ def test_a_pair_is_shown_when_both_pictures_are_there() -> None:
         ("Test/0.jpg", "Test/4.jpg", distance) for distance in (0, 1, 3)
     ]
     assert html.count('class="pair"') == 3
-    assert html.count('alt="test image Test/0.jpg"') == 3
+    assert html.count('alt="test image Test/0.jpg"') == 3 + 1
+
+
+def test_an_exact_copy_is_shown_once_when_its_picture_is_there() -> None:
+    found = metrics(CONTENTS[:5], NOTHING)
+    found["leakage"]["exact"]["copies"].append({"test": CONTENTS[-1], "train": ["Training/f.jpg"], "n_train": 1})
+    shown, html, _ = told(documents=(found, {}))
+    assert [(copy.test.caption, len(copy.train), copy.n_train) for copy in shown.same] == [("Test/0.jpg", 1, 1), ("Test/4.jpg", 4, 6)]
+    assert html.count('class="pair one"') == 2
+    del found["leakage"]["exact"]["copies"]
+    shown, html, text = told(documents=(found, {}))
+    assert shown.same == []
+    assert 'class="pair one"' not in html
+    assert "This run keeps no list of its exact copies." in text
 
 
 def test_labels_and_names_in_the_evidence_are_escaped() -> None:
     found, given = metrics(CONTENTS[:5], NOTHING), verdict(CONTENTS)
     found["worst_groups"][0] |= {"group": NASTY, "label": NASTY, "taken_for": {NASTY: 2}}
+    found["leakage"]["exact"]["copies"][0]["train"] = [NASTY]
     found["validation"]["ablation"][0]["without"] = NASTY
     found["robustness"]["rows"][1] |= {"name": NASTY, "strength": NASTY}
     given["per_class"][0]["label"] = NASTY
@@ -231,14 +249,15 @@ def test_the_page_stays_small_however_much_there_is_to_show() -> None:
     shown = [f"{i:064x}" for i in range(300)]
     found, given = metrics(shown, NOTHING), verdict(shown)
     found["leakage"]["near"]["pairs"] *= 40
+    found["leakage"]["exact"]["copies"] *= 40
     found["worst_groups"] = [found["worst_groups"][0] | {"contents": shown[:9]} for _ in range(30)]
     given["examples"] = {"only_challenger": shown, "only_champion": shown}
     everything = evidence(found, given, picture=lambda content: Picture(small, "Test/noise.jpg"))
-    assert (len(everything.pairs), len(everything.groups), len(everything.groups[0].images)) == (50, 12, 4)
+    assert (len(everything.same), len(everything.pairs), len(everything.groups), len(everything.groups[0].images)) == (50, 50, 12, 4)
     assert (len(everything.only_challenger), len(everything.only_champion)) == (12, 12)
-    bare = len(render(report(evidence=dataclasses.replace(everything, pairs=(), groups=(), only_challenger=(), only_champion=()))))
-    # 172 pictures of noise, which nothing packs worse than, at most 100 pixels wide.
-    assert len(render(report(evidence=everything))) - bare < 2_500_000
+    bare = len(render(report(evidence=dataclasses.replace(everything, same=(), pairs=(), groups=(), only_challenger=(), only_champion=()))))
+    # 222 pictures of noise, which nothing packs worse than, at most 100 pixels wide.
+    assert len(render(report(evidence=everything))) - bare < 3_200_000
 
 
 def test_the_pictures_asked_for_are_those_that_are_shown() -> None:
@@ -246,10 +265,12 @@ def test_the_pictures_asked_for_are_those_that_are_shown() -> None:
     found, given = metrics(many[:2], NOTHING), verdict(many)
     pairs = [{"test": many[2 * i], "train": many[2 * i + 1], "distance": 1} for i in range(80)]
     found["leakage"]["near"]["pairs"] = pairs
+    found["leakage"]["exact"]["copies"] = [{"test": f"same {i}", "train": [], "n_train": 1} for i in range(80)]
     found["worst_groups"][0]["contents"] = [f"group {i}" for i in range(9)]
     given["examples"] = {"only_challenger": [f"new {i}" for i in range(20)], "only_champion": ["old 0"]}
     assert contents(found, given) == {
         *many[:100],
+        *(f"same {i}" for i in range(50)),
         *(f"group {i}" for i in range(4)),
         *(f"new {i}" for i in range(12)),
         "old 0",

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-# 172 pictures of at most 100 pixels: under 2.5 MB of the page even if they were noise, and some 0.5 MB of photographs.
-PAIRS, GROUPS, GROUP_IMAGES, EXAMPLES = 50, 12, 4, 12
+# 222 pictures of at most 100 pixels: under 3.2 MB of the page even if they were noise, and some 0.7 MB of photographs.
+COPIES, GROUPS, GROUP_IMAGES, EXAMPLES = 50, 12, 4, 12
 
 Bounds = tuple[float | None, float | None]
 
@@ -30,6 +30,14 @@ class Copies(NamedTuple):
     macro_f1: float | None
     n_images: int
     n_groups: int
+
+
+class Same(NamedTuple):
+    """A test image whose bytes also stood in train, `n_train` times, under these names among others."""
+
+    test: Picture
+    train: Sequence[str]
+    n_train: int
 
 
 class Pair(NamedTuple):
@@ -105,7 +113,7 @@ class Evidence:
     Attributes
     ----------
     exact, near : copies across the split; None where nobody looked
-    pairs : at most 50 near copies as pictures, nearest first
+    same, pairs : at most 50 exact and 50 near copies as pictures, these the nearest first
     bins, expected_error, log_loss, brier : whether probabilities can be believed; empty and None where not measured
     robustness, robustness_images, robustness_groups, robustness_why : the first row is the images as they are; empty with the reason why
     worst : the name of the spoiling that costs most
@@ -120,6 +128,7 @@ class Evidence:
 
     exact: Copies | None = None
     near: Copies | None = None
+    same: Sequence[Same] = ()
     pairs: Sequence[Pair] = ()
     bins: Sequence[Bin] = ()
     expected_error: float | None = None
@@ -144,9 +153,9 @@ class Evidence:
 
 def contents(metrics: Mapping[str, Any], verdict: Mapping[str, Any]) -> set[str]:
     """The contents whose pictures the evidence shows."""
-    pairs = ((metrics.get("leakage") or {}).get("near") or {}).get("pairs", [])[:PAIRS]
-    examples = verdict.get("examples") or {}
-    found = {content for pair in pairs for content in (pair["test"], pair["train"])}
+    leakage, examples = metrics.get("leakage") or {}, verdict.get("examples") or {}
+    found = {content for pair in _rows(leakage, "near", "pairs") for content in (pair["test"], pair["train"])}
+    found |= {copy["test"] for copy in _rows(leakage, "exact", "copies")}
     found |= {content for group in metrics.get("worst_groups", [])[:GROUPS] for content in group["contents"][:GROUP_IMAGES]}
     return found | {content for side in ("only_challenger", "only_champion") for content in examples.get(side, [])[:EXAMPLES]}
 
@@ -163,7 +172,12 @@ def evidence(metrics: Mapping[str, Any], verdict: Mapping[str, Any], *, picture:
     return Evidence(
         exact=_copies(leakage.get("exact")),
         near=_copies(leakage.get("near")),
-        pairs=_pairs((leakage.get("near") or {}).get("pairs", []), picture),
+        same=[Same(test, copy["train"], copy["n_train"]) for copy in _rows(leakage, "exact", "copies") if (test := picture(copy["test"]))],
+        pairs=[
+            Pair(test, train, pair["distance"])
+            for pair in _rows(leakage, "near", "pairs")
+            if (test := picture(pair["test"])) and (train := picture(pair["train"]))
+        ],
         bins=[Bin(*(row[name] for name in Bin._fields)) for row in calibration.get("bins", [])],
         expected_error=calibration.get("expected_error"),
         log_loss=calibration.get("log_loss"),
@@ -218,9 +232,10 @@ def _copies(found: Mapping[str, Any] | None) -> Copies | None:
     )
 
 
-def _pairs(rows: Sequence[Mapping[str, Any]], picture: Callable[[str], Picture | None]) -> list[Pair]:
-    shown = ((picture(row["test"]), picture(row["train"]), row["distance"]) for row in rows[:PAIRS])
-    return [Pair(test, train, distance) for test, train, distance in shown if test and train]
+def _rows(leakage: Mapping[str, Any], kind: str, name: str) -> Sequence[Mapping[str, Any]]:
+    """The copies of a kind that are shown; none where nobody looked, or an older run kept no list."""
+    found: Sequence[Mapping[str, Any]] = (leakage.get(kind) or {}).get(name, [])
+    return found[:COPIES]
 
 
 def _shown(found: Sequence[str], most: int, picture: Callable[[str], Picture | None]) -> list[Picture]:
