@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
+from pomona.knobs import resolve
 from pomona.vision.describe import Description
-from pomona.vision.encode import Encoding, fit_projection, in_sample, project, vector
+from pomona.vision.encode import Encoding, fit_projection, in_sample, project, taught_quarters, vector
 from pomona.vision.words import Preparation
 from tests.vision.vocabularies import plain
 
@@ -92,11 +95,23 @@ def test_the_sample_is_about_the_share_asked_for_and_always_the_same() -> None:
     assert all(in_sample(f"{number:064x}", 0, share=1, seed=0) for number in range(4000))
 
 
+@pytest.mark.parametrize(
+    ("given", "quarters"), [({}, (1, 3)), ({"turns": False}, ()), ({"extractor": "sift"}, ()), ({"extractor": "orb"}, ())]
+)
+def test_only_dense_descriptors_are_learnt_turned(given: dict[str, Any], quarters: tuple[int, ...]) -> None:
+    assert taught_quarters(resolve(given)) == quarters
+
+
 @pytest.mark.parametrize(("n_rows", "asked", "kept"), [(400, 2, 2), (400, 9, 3), (3, 9, 2), (2, 9, 1), (1, 9, 1)])
 def test_no_more_components_than_the_rows_allow(n_rows: int, asked: int, kept: int) -> None:
     mean, components = fit_projection(sample()[:n_rows], asked)
     assert components.shape == (kept, 3)
     assert project(sample()[0], mean, components).shape == (kept,)
+
+
+def test_columns_that_follow_from_others_add_no_component() -> None:
+    rows = sample() @ np.random.default_rng(1).normal(size=(3, 12))
+    assert fit_projection(rows, 9)[1].shape == fit_projection(rows[:11], 9)[1].shape == (3, 12)
 
 
 def test_projected_training_rows_are_centred_and_uncorrelated() -> None:

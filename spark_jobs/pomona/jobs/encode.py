@@ -19,7 +19,7 @@ from pomona.formats import arrow_schema
 from pomona.lake import Lake
 from pomona.outcome import File, Result
 from pomona.vision.describe import Description, n_dims
-from pomona.vision.encode import QUARTERS, Encoding, at_quarters, fit_projection, in_sample, project, vector
+from pomona.vision.encode import Encoding, at_quarters, fit_projection, in_sample, project, taught_quarters, vector
 from pomona.vision.words import Preparation, Vocabulary
 from pomona.work import Work, in_worker
 
@@ -36,20 +36,20 @@ _PART_ROWS = 20_000
 
 @dataclass(frozen=True)
 class Coder:
-    """From descriptors rows to vectors, as a worker does it; training images turned too where the knob says so."""
+    """From descriptors rows to vectors, as a worker does it; training images at the quarters `turns` too."""
 
     vocabulary: Vocabulary
     preparation: Preparation
     encoding: Encoding
-    turns: bool
+    turns: tuple[int, ...]
 
     @classmethod
     def of(cls, knobs: Mapping[str, Any], vocabulary: Vocabulary) -> Coder:
-        return cls(vocabulary, Preparation.of(knobs), Encoding.of(knobs), bool(knobs["turns"]))
+        return cls(vocabulary, Preparation.of(knobs), Encoding.of(knobs), taught_quarters(knobs))
 
     def copies(self, copy: int, split: str) -> tuple[int, ...]:
         """The copies that a row gives: its own, and those turned."""
-        return (copy, *(-quarters for quarters in QUARTERS)) if self.turns and not copy and split == "train" else (copy,)
+        return (copy,) if copy or split != "train" else (0, *(-quarters for quarters in self.turns))
 
     def coded(
         self, batch: pa.RecordBatch, wanted: Callable[[str, int], bool] = lambda content, copy: True
@@ -160,7 +160,7 @@ def _sample(work: Work, coder: Coder, paths: list[str], wanted: pa.Table, larges
 
 
 def _wanted(work: Work) -> tuple[list[str], pa.Table, int]:
-    """(parts, the rows wanted of them: content, part, image, label, split, group; bytes of the largest)."""
+    """(parts, the rows wanted of them: content, copy, part, image, label, split, group; bytes of the largest)."""
     import pyarrow.compute as pc
 
     paths, index = work.described()

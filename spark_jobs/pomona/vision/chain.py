@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pomona.vision.classify import Classifier, fit, probabilities
 from pomona.vision.decode import check
 from pomona.vision.describe import Describer, Description, Extractor
-from pomona.vision.encode import QUARTERS, Encoding, at_quarters, fit_projection, in_sample, project, vector
+from pomona.vision.encode import Encoding, at_quarters, fit_projection, in_sample, project, taught_quarters, vector
 from pomona.vision.words import Preparation, Vocabulary, draw, learn, prepare, vocabulary_size
 
 
@@ -118,7 +118,7 @@ def fit_chain(rows: Iterable[Row], knobs: Mapping[str, Any]) -> Chain:
     lessons = [
         (row, copy, vector(description, vocabulary, preparation, encoding))
         for row in ordered
-        for copy, description in _taught(row, n_copies=int(knobs["copies"]), turns=bool(knobs["turns"]))
+        for copy, description in _taught(row, n_copies=int(knobs["copies"]), turns=taught_quarters(knobs))
     ]
     share = int(knobs["projection_images"]) / max(len(lessons), 1)
     chosen = [found for row, copy, found in lessons if in_sample(row.content, copy, share=share, seed=int(knobs["seed"]))]
@@ -128,11 +128,10 @@ def fit_chain(rows: Iterable[Row], knobs: Mapping[str, Any]) -> Chain:
     return Chain(knobs, vocabulary, mean, components, fit(features, labels, groups, copies, knobs=knobs))
 
 
-def _taught(row: Row, *, n_copies: int, turns: bool) -> Iterator[tuple[int, Description]]:
+def _taught(row: Row, *, n_copies: int, turns: Sequence[int]) -> Iterator[tuple[int, Description]]:
     """What the row is learnt as: number of the copy, minus the quarters for a turned one, and description."""
     yield from enumerate((row.description, *row.copies[:n_copies]))
-    if turns:
-        yield from ((-quarters, at_quarters(row.description, quarters)) for quarters in QUARTERS)
+    yield from ((-quarters, at_quarters(row.description, quarters)) for quarters in turns)
 
 
 def _sample(rows: list[Row], n_wanted: int, preparation: Preparation, *, seed: int) -> NDArray[np.float32]:

@@ -58,8 +58,13 @@ def vector(description: Description, vocabulary: Vocabulary, preparation: Prepar
     return np.concatenate([local, encoding.histogram_weight * np.sqrt(description.histogram.astype(np.float64))])
 
 
+def taught_quarters(knobs: Mapping[str, Any]) -> tuple[int, ...]:
+    """The turns in which a training image is learnt beside itself; none without `turns`, nor of descriptors that cannot be turned."""
+    return QUARTERS if knobs["turns"] and knobs["extractor"] == "dense" else ()
+
+
 def at_quarters(description: Description, quarters: int) -> Description:
-    """The description of the picture turned clockwise by so many quarters; only dense descriptors are turned by themselves."""
+    """The description of the picture turned clockwise by so many quarters; its descriptors are dense, or it is not turned."""
     if not quarters:
         return description
     return description._replace(descriptors=dense.turned(description.descriptors, quarters))
