@@ -8,11 +8,11 @@ import cv2
 import numpy as np
 import pytest
 
-from pomona.ablation import ablated, without
+from pomona.ablation import PIECES, ablated, compared, without
 from pomona.knobs import resolve
 from pomona.vision.chain import Row
-from pomona.vision.describe import Describer, Extractor
-from pomona.vision.validate import cross_validate
+from pomona.vision.describe import Describer, Description, Extractor
+from pomona.vision.validate import Validation, cross_validate
 
 SMALL = {"n_words": 6, "n_components": 8, "descriptors_per_word": 50, "kmeans_iterations": 5, "folds": 3, "resamples": 100}
 
@@ -49,15 +49,34 @@ def test_without_colour_discs_that_differ_in_colour_alone_are_guessed() -> None:
     assert found["expectation-maximisation"]["difference"] == pytest.approx(0, abs=0.2)
 
 
+@pytest.mark.parametrize(("groups", "interval"), [("abcd", True), ("aaaa", False)])
+def test_the_difference_is_that_of_the_images_held_out_group_by_group(groups: str, interval: bool) -> None:
+    blank = Description(np.empty((0, 135), np.uint8), np.zeros(128, np.float32))
+    table = [Row(str(index), label, group, blank) for index, (label, group) in enumerate(zip("pqpqq", (*groups, "never"), strict=True))]
+    whole, changed = (Validation((*said, None), 2, "") for said in ("pqpq", "pppq"))
+    found = compared(table, whole, changed, resamples=200, seed=0)
+    assert (found["accuracy"], found["difference"]) == (0.75, -0.25)
+    bounds = [*found["interval"], *found["difference_interval"]]
+    assert bounds == ([pytest.approx(0.25), 1, pytest.approx(-0.75), 0] if interval else [None] * 4)
+
+
+SPREAD = "spread of the words (bag of words instead of Fisher vector)"
+
+
 @pytest.mark.parametrize(
-    ("preset", "there", "missing"),
+    ("given", "missing"),
     [
-        ("default", {"sharpness", "quarter turns", "altered copies", "PCA of the descriptors"}, {"colour histogram"}),
-        ("fast", {"colour histogram", "colour at the keypoints"}, {"sharpness", "quarter turns", "altered copies"}),
-        ("classic", set(), {"colour at the keypoints", "sharpness", "equal weight of groups"}),
+        ({"preset": "default"}, {"colour histogram"}),
+        ({"preset": "max", "histogram_weight": 1}, set()),
+        ({"preset": "default", "extractor": "sift"}, {"colour histogram", "sharpness", "quarter turns"}),
+        ({"preset": "default", "encoding": "counts", "balance": "class"}, {"colour histogram", SPREAD, "equal weight of groups"}),
+        ({"preset": "fast"}, set(PIECES) - {"colour histogram", "colour at the keypoints", "equal weight of groups"}),
+        ({"preset": "classic"}, set(PIECES)),
     ],
 )
-def test_only_what_a_recipe_has_is_left_out(preset: str, there: set[str], missing: set[str]) -> None:
-    pieces = set(without(resolve({"preset": preset})))
-    assert there <= pieces
-    assert not missing & pieces
+def test_only_what_a_recipe_has_is_left_out(given: dict[str, Any], missing: set[str]) -> None:
+    knobs = resolve(given)
+    found = without(knobs)
+    assert set(found) == set(PIECES) - missing
+    for piece, changed in found.items():
+        assert {name: changed[name] for name in changed if changed[name] != knobs[name]} == PIECES[piece].changes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -11,25 +11,32 @@ from pomona.scoring import difference_interval, interval, members_of
 from pomona.vision.chain import Row
 from pomona.vision.validate import Validation, cross_validate
 
-# How each piece is left out, by knobs alone: the images are described once.
-PIECES: Mapping[str, Mapping[str, Any]] = {
-    "colour at the keypoints": {"colour_weight": 0.0},
-    "colour histogram": {"histogram_weight": 0.0},
-    "sharpness": {"energy_weight": 0.0},
-    "altered copies": {"copies": 0},
-    "quarter turns": {"turns": False},
-    "spread of the words (bag of words instead of Fisher vector)": {"encoding": "hellinger"},
-    "expectation-maximisation": {"em_steps": 0},
-    "PCA of the descriptors": {"local_components": 0},
-    "equal weight of groups": {"balance": "none"},
+
+class Piece(NamedTuple):
+    """How a piece is left out, by knobs alone: the images are described once; and the knobs of the recipes that have it."""
+
+    changes: Mapping[str, Any]
+    of: Mapping[str, Any] = {}
+
+
+PIECES: Mapping[str, Piece] = {
+    "colour at the keypoints": Piece({"colour_weight": 0.0}),
+    "colour histogram": Piece({"histogram_weight": 0.0}),
+    "sharpness": Piece({"energy_weight": 0.0}, of={"extractor": "dense"}),
+    "altered copies": Piece({"copies": 0}),
+    "quarter turns": Piece({"turns": False}, of={"extractor": "dense"}),
+    "spread of the words (bag of words instead of Fisher vector)": Piece({"encoding": "hellinger"}, of={"encoding": "fisher"}),
+    "expectation-maximisation": Piece({"em_steps": 0}),
+    "PCA of the descriptors": Piece({"local_components": 0}),
+    "equal weight of groups": Piece({"balance": "none"}, of={"balance": "group"}),
 }
 
 
 def without(knobs: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """The knobs without each piece that they have, by its name."""
-    found = {piece: {**knobs, **changes} for piece, changes in PIECES.items() if {**knobs, **changes} != dict(knobs)}
-    # The sharpness is a value of dense descriptors, which others do not have.
-    return {piece: changed for piece, changed in found.items() if piece != "sharpness" or knobs["extractor"] == "dense"}
+    given = dict(knobs)
+    there = {name: piece for name, piece in PIECES.items() if given == {**given, **piece.of}}
+    return {name: {**given, **piece.changes} for name, piece in there.items() if given != {**given, **piece.changes}}
 
 
 def ablated(rows: Sequence[Row], knobs: Mapping[str, Any], whole: Validation) -> list[dict[str, Any]]:
