@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
+import sys
 from dataclasses import replace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -10,11 +13,13 @@ import pytest
 from PIL import Image
 
 from pomona.knobs import resolve
+from pomona.vision.augment import altered
 from pomona.vision.decode import BadImage
 from pomona.vision.describe import HISTOGRAM_BINS, N_BINS, Describer, Extractor, n_dims
 
 SIFT = Extractor.of(resolve({"preset": "fast"}))
 ORB = Extractor.of(resolve({"preset": "fast", "extractor": "orb"}))
+DENSE = Extractor.of(resolve({}))
 BOTH = pytest.mark.parametrize("extractor", [SIFT, ORB], ids=["sift", "orb"])
 
 
@@ -144,6 +149,37 @@ def test_the_key_names_the_extractor_and_follows_each_of_its_settings() -> None:
     assert Extractor.of(resolve({"preset": "fast", "n_words": 7})).key == SIFT.key
     assert [key[:5] for key in (SIFT.key, ORB.key)] == ["sift-", "orb-" + ORB.key[4]]
     assert len(SIFT.key) == len("sift-") + 12
+
+
+@pytest.mark.parametrize(("extractor", "other"), [(SIFT, "dense"), (ORB, "dense"), (DENSE, "sparse")])
+def test_the_key_follows_all_code_that_describing_imports(extractor: Extractor, other: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: set[str] = set()
+
+    def getsource(module: ModuleType) -> str:
+        told.add(module.__name__)
+        return inspect.getsource(module)
+
+    monkeypatch.setattr("pomona.vision.describe.inspect", SimpleNamespace(getsource=getsource, getmodule=inspect.getmodule))
+    assert extractor.key
+    found, left = set(), {"pomona.vision.describe"}
+    while left:
+        found |= left
+        values = [value for name in left for value in vars(sys.modules[name]).values()]
+        origins = {value.__name__ if isinstance(value, ModuleType) else str(getattr(value, "__module__", "")) for value in values}
+        left = {name for name in origins if name.startswith("pomona.vision.")} - found - {f"pomona.vision.{other}"}
+    assert told == found
+
+
+@pytest.mark.parametrize("extractor", [SIFT, DENSE], ids=["sift", "dense"])
+def test_a_copy_is_described_as_the_altered_picture_is(extractor: Extractor, saved: Any, blobs: Any) -> None:
+    describer, image = Describer(extractor), blobs(1)
+    found = describer.copies(saved(image, "PNG"), "a" * 64, [0, 2, 1])
+    pictures = [image, *(altered(image[:, :, ::-1], "a" * 64, copy)[:, :, ::-1] for copy in (2, 1))]
+    for copy, picture in zip(found, pictures, strict=True):
+        expected = describer.describe(saved(picture, "PNG"))
+        assert np.array_equal(copy.descriptors, expected.descriptors)
+        assert np.array_equal(copy.histogram, expected.histogram)
+        assert copy.fingerprint == expected.fingerprint
 
 
 def test_the_key_follows_the_versions_of_the_libraries(monkeypatch: pytest.MonkeyPatch) -> None:

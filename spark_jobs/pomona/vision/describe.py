@@ -47,8 +47,8 @@ class Extractor:
     @property
     def key(self) -> str:
         """Such as `sift-0123456789ab`: a hash of the settings, of the describing code, and of the libraries that decode and describe."""
-        kind = (dense, plain) if self.extractor == "dense" else (sparse,)
-        modules = (decode, augment, inspect.getmodule(fingerprint), inspect.getmodule(Extractor), *kind)
+        kind = dense if self.extractor == "dense" else sparse
+        modules = (decode, augment, inspect.getmodule(fingerprint), inspect.getmodule(Extractor), kind, plain)
         sources = [inspect.getsource(module) for module in modules if module]
         parts = [repr(sorted(asdict(self).items())), cv2.__version__, PIL.__version__, *sources]
         digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()
