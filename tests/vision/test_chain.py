@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from pomona.vision.chain import Chain, fit_chain
+from pomona.knobs import resolve
+from pomona.vision import dense
+from pomona.vision.chain import Chain, Row, fit_chain
 from pomona.vision.classify import OneClass
 from pomona.vision.decode import BadImage
+from pomona.vision.describe import Description
 from pomona.vision.validate import cross_validate, folds_of
 from pomona.vision.words import TooFewDescriptors
 
@@ -40,6 +44,32 @@ def test_rows_in_any_order_give_the_same_bits(preset: str, orchard: Orchard, kno
     rows = [row for row, _ in orchard]
     shuffled = [rows[i] for i in np.random.default_rng(0).permutation(len(rows))]
     assert bits(fit_chain(rows, own)) == bits(fit_chain(shuffled, own))
+
+
+def test_an_image_teaches_in_its_copies_and_turns_and_the_words_by_itself_alone(orchard: Orchard, knobs: dict[str, Any]) -> None:
+    alone = [row._replace(copies=()) for row, _ in orchard[:12]]
+    other = [row.description for row, _ in orchard[12:]]
+    copied = [row._replace(copies=(copy,)) for row, copy in zip(alone, other, strict=True)]
+    twice = [row._replace(copies=(*row.copies, other[0])) for row in copied]
+    descriptors = [row.description.descriptors for row in alone]
+
+    def fitted(rows: list[Row], **given: Any) -> list[bytes]:
+        return bits(fit_chain(rows, {**knobs, "copies": 0, "turns": False, **given}))
+
+    plain = fitted(alone)
+    assert plain == fitted(copied), "no copies are asked for"
+    taught = fitted(copied, copies=1)
+    assert taught == fitted(twice, copies=1)
+    assert taught[:5] == plain[:5] and taught[5:] != plain[5:]
+    assert taught[:7] == fitted(copied, copies=1, copy_weight=1.0)[:7] and taught != fitted(copied, copies=1, copy_weight=1.0)
+    if knobs["extractor"] == "dense":
+        turned = [
+            row._replace(copies=tuple(row.description._replace(descriptors=dense.turned(each, quarters)) for quarters in (1, 3)))
+            for row, each in zip(alone, descriptors, strict=True)
+        ]
+        assert plain != fitted(alone, turns=True) == fitted(turned, copies=2)
+    else:
+        assert plain == fitted(alone, turns=True), "what a detector found is not turned"
 
 
 def test_an_answer_has_the_same_bits_alone_in_any_order_and_after_a_round_trip(chain: Chain, orchard: Orchard, tmp_path: Path) -> None:
@@ -87,10 +117,13 @@ def test_too_few_descriptors_and_one_class_are_named(orchard: Orchard, knobs: di
 
 def test_cross_validation_predicts_every_row_from_a_chain_without_its_group(orchard: Orchard, knobs: dict[str, Any]) -> None:
     rows = [row for row, _ in orchard]
-    validation = cross_validate(rows, knobs)
+    # Asked besides: the picture before or behind, which is of the other label.
+    neighbours = [rows[index ^ 1].description for index in range(len(rows))]
+    validation = cross_validate(rows, knobs, also=[neighbours])
     assert (validation.n_folds, validation.why) == (3, "")
     right = [prediction == row.label for prediction, row in zip(validation.predictions, rows, strict=True)]
     assert sum(right) >= 22
+    assert sum(prediction == row.label for prediction, row in zip(validation.also[0], rows, strict=True)) <= 2
     shuffled = np.random.default_rng(0).permutation(len(rows))
     again = cross_validate([rows[i] for i in shuffled], knobs)
     assert [again.predictions[list(shuffled).index(i)] for i in range(len(rows))] == list(validation.predictions)
@@ -111,6 +144,21 @@ def test_copies_in_one_group_do_not_help_to_predict_each_other(orchard: Orchard,
     grouped, blind = scores
     assert grouped <= 0.75
     assert blind == 1
+
+
+@pytest.mark.parametrize(("n_words", "asked", "drawn"), [(64, 1000, 500), (0, 1000, 800), (100, 256, 256), (20_000, 256, 1)])
+def test_folds_learn_their_words_from_at_most_32000_descriptors(n_words: int, asked: int, drawn: int, monkeypatch: Any) -> None:
+    given = resolve({"n_words": n_words, "descriptors_per_word": asked, "folds": 2})
+    told: list[Mapping[str, Any]] = []
+
+    def fit(rows: Any, knobs: Mapping[str, Any]) -> Chain:
+        told.append(knobs)
+        raise OneClass
+
+    monkeypatch.setattr("pomona.vision.validate.fit_chain", fit)
+    blank = Description(np.empty((0, 135), np.uint8), np.zeros(128, np.float32))
+    cross_validate([Row(f"{group}", f"label {group % 4}", f"{group}", blank) for group in range(8)], given)
+    assert told == [{**given, "descriptors_per_word": drawn, "kmeans_iterations": 8}]
 
 
 def test_a_class_with_one_group_is_never_held_out_and_named(orchard: Orchard, knobs: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from pomona.vision.chain import Chain, Row, fit_chain
 from pomona.vision.classify import OneClass, probabilities
 from pomona.vision.describe import Description
-from pomona.vision.words import TooFewDescriptors
+from pomona.vision.words import TooFewDescriptors, vocabulary_size
 
 # A vocabulary of a fold is fitted on fewer descriptors and iterations than the final one: the score does not move, and five of them cost
 # seconds.
@@ -55,9 +55,10 @@ def cross_validate(rows: Sequence[Row], knobs: Mapping[str, Any], *, also: Seque
         return Validation(none, 0, why)
     asked = [[row.description for row in table], *also]
     predictions = [list(none) for _ in asked]
+    lighter = _lighter(knobs, n_words=vocabulary_size(knobs, len({row.label for row in table})))
     for fold in range(n_folds):
         try:
-            chain = fit_chain((row for row, own in zip(table, folds, strict=True) if own != fold), _lighter(knobs))
+            chain = fit_chain((row for row, own in zip(table, folds, strict=True) if own != fold), lighter)
         except (TooFewDescriptors, OneClass) as error:
             return Validation(none, 0, f"without fold {fold + 1} of {n_folds}: {error}")
         for index in (index for index, own in enumerate(folds) if own == fold):
@@ -96,10 +97,10 @@ def folds_of(keys: Sequence[tuple[str, str]], n_folds: int) -> tuple[list[int | 
     return [fold_of.get(key) for key in keys], why
 
 
-def _lighter(knobs: Mapping[str, Any]) -> dict[str, Any]:
+def _lighter(knobs: Mapping[str, Any], *, n_words: int) -> dict[str, Any]:
     return {
         **knobs,
-        "descriptors_per_word": min(int(knobs["descriptors_per_word"]), max(1, _MAX_SAMPLE // max(1, int(knobs["n_words"])))),
+        "descriptors_per_word": min(int(knobs["descriptors_per_word"]), max(1, _MAX_SAMPLE // n_words)),
         "kmeans_iterations": min(int(knobs["kmeans_iterations"]), _MAX_ITERATIONS),
     }
 
