@@ -41,6 +41,75 @@ def test_an_odd_copy_keeps_the_pose_and_an_even_one_does_not(picture: Array) -> 
     assert all(alike(altered(picture, f"{number}", 2)) < 0.4 for number in range(10))
 
 
+COPIES = 80
+"""Drawn in a test that counts: a half of them is 40 ± 9 in two standard deviations."""
+
+
+def copies(image: Array, *, odd: bool) -> list[Array]:
+    return [altered(image, f"{number}", 1 if odd else 2) for number in range(COPIES)]
+
+
+def test_light_changes_gamma_gain_and_white_within_bounds() -> None:
+    # Three greys in broad stripes: their ratio says gamma whatever the gain, and what they are after it.
+    image = np.repeat(np.repeat(np.uint8([[40], [120], [255]]), 40, axis=0), 120, axis=1)[..., None] * np.ones(3, np.uint8)
+    found = np.array([[changed[12:28, 30:90].mean((0, 1)), changed[52:68, 30:90].mean((0, 1))] for changed in copies(image, odd=True)])
+    gammas = np.log(found[:, 1] / found[:, 0]) / np.log(3)
+    assert 0.7 < gammas.min() < 0.85 < 1.15 < gammas.max() < 1.3
+    brightness = found[:, 1].mean(axis=1)
+    assert brightness.min() < 88 and brightness.max() > 170
+    unequal = found[:, 1].max(axis=1) / found[:, 1].min(axis=1)
+    assert unequal.min() < 1.05 and 1.12 < unequal.max() < 1.4
+
+
+def test_hue_stays_what_it_is() -> None:
+    # Orange is neither red nor yellow, in any light.
+    image = np.full((100, 100, 3), 255, np.uint8)
+    image[25:75, 25:75] = (20, 100, 200)
+    middles = [changed[40:60, 40:60].mean((0, 1)) for changed in copies(image, odd=True)]
+    hues = [float(cv2.cvtColor(np.float32([[middle / 255]]), cv2.COLOR_BGR2HSV)[0, 0, 0]) for middle in middles]
+    assert min(hues) > 17 and max(hues) < 39
+
+
+def test_a_third_of_the_copies_is_noisy_and_another_blurred() -> None:
+    image = np.full((100, 100, 3), 120, np.uint8)
+    image[:, 50:] = 60
+    changed = [each.astype(np.float64).mean(axis=2) for each in copies(image, odd=True)]
+    noise = np.array([each[:, 10:30].std() for each in changed])
+    assert 0.15 < np.mean(noise > 0.7) < 0.45
+    assert noise.max() < 12
+    # The share of the step that lies between its two pixels.
+    steep = np.array([abs(np.diff(each.mean(axis=0)))[49] / abs(each[:, 20].mean() - each[:, 80].mean()) for each in changed])
+    assert 0.15 < np.mean(steep < 0.75) < 0.45
+
+
+@pytest.mark.parametrize("odd", [True, False])
+def test_every_other_copy_has_other_surroundings(picture: Array, odd: bool) -> None:
+    corners = np.array([changed[:8, :8].mean((0, 1)) for changed in copies(picture, odd=odd)])
+    # White in other light is nearly white, and no light makes it a colour.
+    assert 0.25 < np.mean(np.ptp(corners, axis=1) > 70) < 0.6
+
+
+def test_a_full_copy_is_turned_mirrored_and_scaled_as_a_whole() -> None:
+    image = np.full((100, 100, 3), 255, np.uint8)
+    for channel, angle in enumerate(np.deg2rad([0, 120, 240])):
+        colour = [150 if other == channel else 40 for other in range(3)]
+        cv2.circle(image, (round(50 + 25 * np.cos(angle)), round(50 + 25 * np.sin(angle))), 12, colour, -1)
+    sides, scales = [], []
+    for changed in copies(image, odd=False):
+        if changed[:8, :8].mean() < 245:
+            continue
+        values = changed.astype(np.float64)
+        places = [np.argwhere(values[..., each] - np.delete(values, each, axis=2).max(axis=2) > 25) for each in range(3)]
+        # The area of a disc of radius 12 scaled by 0.8 to 1, less its soft edge.
+        assert all(0.55 * 452 < len(place) < 1.05 * 452 for place in places)
+        blue, green, red = (place.mean(axis=0) for place in places)
+        sides.append(np.linalg.det([green - blue, red - blue]) > 0)
+        scales.append(np.linalg.norm(green - blue) / (25 * np.sqrt(3)))
+    assert len(sides) > 20
+    assert 0.25 < np.mean(sides) < 0.75
+    assert 0.77 < min(scales) < 0.85 and 0.95 < max(scales) < 1.03
+
+
 @pytest.mark.parametrize(("name", "factor"), [("darker", 0.7), ("brighter", 1.3)])
 def test_brightness_is_scaled_and_clipped(picture: Array, name: str, factor: float) -> None:
     assert np.array_equal(spoiled(picture, name, seed=0), np.minimum(np.rint(picture * factor), 255).astype(np.uint8))

@@ -79,6 +79,16 @@ def test_every_group_weighs_the_same_and_then_every_class() -> None:
     assert weights_of(labels, groups, "none") == pytest.approx([1] * 6)
 
 
+def test_copies_weigh_their_share_of_their_image_and_change_no_sum() -> None:
+    labels, copies = ["apple"] * 3 + ["plum"] * 3, [0, 1, -3, 0, 2, 0]
+    groups = ["one", "one", "one", "one", "one", "two"]
+    # Three images and three copies at a half: 4.5 in all, for 3 images.
+    assert weights_of(labels, groups, "none", copies, 0.5) == pytest.approx(np.array([1, 0.5, 0.5, 1, 0.5, 1]) * 3 / 4.5)
+    assert weights_of(labels, groups, "class", copies, 0.5) == pytest.approx([0.75, 0.375, 0.375, 0.6, 0.3, 0.6])
+    # Three groups, as without the copies: half of plum's 1.5 for each of its two.
+    assert weights_of(labels, groups, "group", copies, 0.5) == pytest.approx([0.75, 0.375, 0.375, 0.5, 0.25, 0.75])
+
+
 def test_more_frames_of_a_group_change_nothing_when_groups_are_balanced() -> None:
     knobs = resolve({"regularisation": 1.0, "max_iterations": 1000})
     once = fit(FEATURES, LABELS[3], [str(i) for i in range(90)], knobs=knobs)

@@ -45,8 +45,9 @@ def test_members_give_each_word_its_variance_and_share() -> None:
     assert found.weights == pytest.approx([2 / 4.5, 2 / 4.5, 0.5 / 4.5])
     assert found.variances[0] == pytest.approx([1, 1e-3 * overall[1]])
     assert found.variances[1] == pytest.approx([1e-3 * overall[0], 4])
-    # A word that no descriptor took says nothing of its own.
+    # A word that no descriptor took says nothing of its own, nor does one descriptor of its spread.
     assert found.variances[2] == pytest.approx(overall)
+    assert of_members(points, np.array([0, 0, 0, 1]), found.means).variances[1] == pytest.approx(overall)
 
 
 def test_each_step_makes_the_sample_likelier() -> None:
@@ -57,6 +58,17 @@ def test_each_step_makes_the_sample_likelier() -> None:
     assert values == sorted(values)
     assert values[-1] > values[0] + 0.1
     assert mixture.weights.sum() == pytest.approx(1)
+    assert improved(POINTS, MIXTURE).weights == pytest.approx(posteriors(POINTS, MIXTURE).mean(axis=0), abs=1e-6)
+
+
+def test_a_step_is_exact_far_from_the_origin_and_leaves_no_word_without_a_spread() -> None:
+    far = (POINTS + np.float32(3000)).astype(np.float32)
+    one = Mixture(far.mean(axis=0)[None], np.ones((1, 3), np.float32), np.ones(1, np.float32))
+    assert improved(far, one).variances[0] == pytest.approx(far.var(axis=0, dtype=np.float64), rel=1e-3)
+    # Two points, each many times: each word is one of them, and the floor is a thousandth of the variance of all, 25.
+    twice = np.repeat(np.array([[0], [10]], np.float32), 20, axis=0)
+    two = Mixture(np.array([[1], [9]], np.float32), np.ones((2, 1), np.float32), np.full(2, 0.5, np.float32))
+    assert improved(twice, two).variances.ravel() == pytest.approx([0.025, 0.025])
 
 
 def test_a_fisher_vector_is_the_scaled_gradient_of_the_likelihood_rooted_word_by_word() -> None:

@@ -24,7 +24,7 @@ class Mixture:
 
 
 def of_members(points: Floats, words: NDArray[np.int64], means: Floats) -> Mixture:
-    """Variances and weights from the points (n, d) that took each word, by index (n,); a word that none took has the variance of all."""
+    """Variances and weights from the points (n, d) that took each word, by index (n,); a word of one or none has the variance of all."""
     n_words = len(means)
     counts = np.bincount(words, minlength=n_words).astype(np.float64)
     overall = points.var(axis=0, dtype=np.float64)
