@@ -23,6 +23,7 @@ from pomona.errand import in_touch, settled
 from pomona.lake import Lake, now
 from pomona.lease import CopyAtWork, hold
 from pomona.outcome import EXIT_CODES, BadInput, Result, Status
+from pomona.releases import misread, stop_if_outdated
 from pomona.store_faults import StoreAway, told_elsewhere
 from pomona.work import LOG, Work, code_hash
 
@@ -81,11 +82,23 @@ def _report(work: Work, started: str, status: Status, line: str, counts: Mapping
 
 
 def done(work: Work) -> Result:
-    """Does the stage anew: takes its old manifest away, runs its job, and writes the manifest last."""
+    """Does the stage anew: takes its old manifest away, runs its job, and writes the manifest last.
+
+    Raises
+    ------
+    BadInput
+        When another release wrote what the stage reads, in another form; or what its job raises.
+    """
     stage, run = work.order.stage, work.run
+    stop_if_outdated(work.lake, run, stage.reads)
     inputs = work.lake.digests(run, stage.reads)
     work.lake.forget_manifest(run, stage.name)
-    result: Result = importlib.import_module(f"pomona.jobs.{stage.name}").run(work)
+    try:
+        result: Result = importlib.import_module(f"pomona.jobs.{stage.name}").run(work)
+    except KeyError as missing:
+        if fault := misread(work.lake, run, stage.reads, code_hash(), missing):
+            raise fault from missing
+        raise
     work.lake.write_manifest(
         run,
         stage.name,

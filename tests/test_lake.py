@@ -93,13 +93,6 @@ def test_what_has_no_manifest_does_not_exist(lake):
         lake.files("r", "registration")
 
 
-def test_a_run_of_an_earlier_release_is_named_with_the_remedy(lake):
-    lake.put_document("runs/r/manifests/train.json", {"datasets": {"model": {"digest": "d"}}})
-    assert lake.digests("r", ["model"]) == {"model": "d"}
-    with pytest.raises(BadInput, match="run r has no dataset baseline: an earlier release began it, trigger a new run"):
-        lake.digests("r", ["model", "baseline"])
-
-
 def test_a_manifest_must_name_what_its_stage_declares(lake):
     with pytest.raises(ValueError, match="declared are"):
         lake.write_manifest("r", "train", {"model": []})

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from pomona.lake import Lake, now
 from pomona.reigns import moment_words
+from pomona.releases import stop_if_outdated
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,9 @@ def verdict_of(lake: Lake, run: str) -> Mapping[str, Any]:
     Raises
     ------
     BadInput
-        When evaluate has not been done.
+        When evaluate has not been done, or by an earlier release that said less.
     """
+    stop_if_outdated(lake, run, ["verdict"])
     return lake.document(lake.files(run, "verdict")[0].path) or {}
 
 

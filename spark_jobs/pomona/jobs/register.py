@@ -149,8 +149,8 @@ def _stop_if_other(work: Work, registered: tracking.Registered, facts: Facts) ->
     known = tracking.version(place.tracking, place.name, registered.version).tags.get("pomona.hash.model")
     if not registered.made and known != facts.hashes["model"]:
         raise BadInput(
-            f"run {work.run} has registered version {registered.version} of {place.name} already; its pictures have changed since: "
-            "trigger a new run"
+            f"run {work.run} has registered version {registered.version} of {place.name} already; "
+            "its pictures or this release have changed since: trigger a new run"
         )
 
 
