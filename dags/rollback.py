@@ -14,6 +14,7 @@ from datetime import timedelta
 
 from airflow.sdk import DAG
 
+from pomona.stages import ROLLBACK
 from pomona_airflow.cluster_operators import around
 from pomona_airflow.deployment import Deployment
 from pomona_airflow.form import rollback_params
@@ -36,4 +37,4 @@ with DAG(
 ):
     task = RollbackOperator()
     if deployment.engine == "emr" and not deployment.emr.cluster:
-        around([task], look_first=False)
+        around([task], job=ROLLBACK.name)

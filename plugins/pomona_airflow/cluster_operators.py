@@ -12,24 +12,26 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException, Downs
 
 from pomona.command import Place, run_key
 from pomona.knobs import BadKnob, resolve
+from pomona.stages import STAGES
 from pomona_airflow import cluster_records as records
 from pomona_airflow.cluster import Cluster, Clusters
 from pomona_airflow.deployment import Deployment
 from pomona_airflow.links import OutcomeLink
 from pomona_airflow.remote import not_ready
 
+_FIRST = next(iter(STAGES))
 _START_MINUTES = 60
 _END_MINUTES = 30
 _GRACE_MINUTES = 10
 
 
-def around(stages: Iterable[BaseOperator], *, look_first: bool = True) -> None:
+def around(stages: Iterable[BaseOperator], *, job: str = _FIRST) -> None:
     """Puts the cluster around these tasks: its creation before the first of them, its end behind the last, however they end.
 
-    `look_first`: only when the landing zone shows that there is work.
+    `job` is what the first of them runs: as its outcome it stands why there is no cluster.
     """
     tasks = list(stages)
-    create, terminate = CreateCluster(look_first=look_first), TerminateCluster()
+    create, terminate = CreateCluster(job=job), TerminateCluster()
     terminate.as_teardown(setups=create)
     for task in tasks:
         if not task.upstream_task_ids:
@@ -40,21 +42,21 @@ def around(stages: Iterable[BaseOperator], *, look_first: bool = True) -> None:
 
 
 class CreateCluster(BaseOperator):
-    """Creates the run's own cluster, if a listing of the landing zone shows that there is work for it, and waits until it is ready.
+    """Creates the run's own cluster and waits until it is ready; for ingest only if a listing of the landing zone shows that there is work.
 
-    It passes nothing through XCom: stages find the cluster by its name.
+    It passes nothing through XCom: jobs find the cluster by its name.
     """
 
     ui_color = "#e5eef4"
     operator_extra_links = (OutcomeLink(),)
 
-    def __init__(self, *, look_first: bool = True, **options: Any) -> None:
-        self.look_first = look_first
+    def __init__(self, *, job: str = _FIRST, **options: Any) -> None:
+        self.job = job
         self._killed = False
         self._run_id = ""
         options.setdefault("task_id", "create_cluster")
         options.setdefault("execution_timeout", timedelta(minutes=_START_MINUTES))
-        options.setdefault("doc_md", _CREATE_DOC)
+        options.setdefault("doc_md", _create_doc(job))
         super().__init__(do_xcom_push=False, **options)
 
     def execute(self, context: Any) -> None:
@@ -72,10 +74,10 @@ class CreateCluster(BaseOperator):
             When the triggerer waits.
         """
         deployment, began, self._run_id = Deployment.from_environment(), datetime.now(UTC), context["run_id"]
-        if self.look_first:
+        if self.job == _FIRST:
             self._stop_if_idle(deployment, context, began)
-        clusters = Clusters.of(deployment)
         try:
+            clusters = Clusters.of(deployment)
             _reap(self, clusters, context)
             cluster = clusters.create(context["run_id"], stopped=lambda: self._killed)
             if cluster is None or self._killed:
@@ -90,7 +92,7 @@ class CreateCluster(BaseOperator):
         except BaseException as error:
             self._end(deployment, context["run_id"])
             refusal = not_ready(error, "EMR refuses the cluster") if isinstance(error, Exception) else None
-            records.tell(deployment, run_key(context["run_id"]), "fault", f"there is no cluster: {refusal or error}", began)
+            self._tell(deployment, "fault", f"there is no cluster: {refusal or error}", began)
             if refusal is not None:
                 raise AirflowFailException(str(refusal)) from None
             raise
@@ -98,23 +100,25 @@ class CreateCluster(BaseOperator):
     def resume(self, context: Any, event: Mapping[str, Any]) -> None:
         """What `execute` leaves to be done once the triggerer has seen the cluster ready, ended or late."""
         deployment, began, self._run_id = Deployment.from_environment(), datetime.now(UTC), context["run_id"]
-        clusters = Clusters.of(deployment)
         try:
+            clusters = Clusters.of(deployment)
             if event["late"]:
                 raise AirflowException(f"{event['cluster']} was not ready within {self.execution_timeout}: it is ended")
             self._await(clusters, clusters.look(event["cluster"]))
         except BaseException as error:
             self._end(deployment, context["run_id"])
-            records.tell(deployment, run_key(context["run_id"]), "fault", f"there is no cluster: {error}", began)
+            self._tell(deployment, "fault", f"there is no cluster: {error}", began)
             raise
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Any) -> Any:
         """As Airflow has it; and when no triggerer was there to wait, or it failed, what was made is ended."""
         try:
             return super().resume_execution(next_method, next_kwargs, context)
-        except BaseException:
+        except BaseException as error:
             if next_method != "resume":
-                self._end(Deployment.from_environment(), context["run_id"])
+                deployment, self._run_id = Deployment.from_environment(), context["run_id"]
+                self._end(deployment, self._run_id)
+                self._tell(deployment, "fault", f"there is no cluster: {error}", datetime.now(UTC))
             raise
 
     def on_kill(self) -> None:
@@ -131,19 +135,22 @@ class CreateCluster(BaseOperator):
         run = run_key(context["run_id"])
         place = Place(run, deployment.name, deployment.lake, deployment.landing, deployment.tracking, deployment.s3.text)
         try:
-            if records.is_done(deployment, run):
+            if records.is_done(deployment, run, self.job):
                 # A later stage was cleared: that is a wish to do it anew, whatever the landing zone shows.
                 return
             why = foreseen(place, resolve(dict(context["params"])))
         except BadKnob as error:
             raise AirflowFailException(str(error)) from None
         except BadInput as error:
-            records.tell(deployment, run_key(context["run_id"]), "bad_input", str(error), began)
-            raise AirflowFailException(f"{records.FIRST}: {error}") from None
+            self._tell(deployment, "bad_input", str(error), began)
+            raise AirflowFailException(f"{self.job}: {error}") from None
         if why:
-            records.tell(deployment, run_key(context["run_id"]), "nothing_new", f"nothing new: {why}", began)
+            self._tell(deployment, "nothing_new", f"nothing new: {why}", began)
             self.log.info("nothing new: %s; no cluster is made, all later tasks are skipped", why)
             raise DownstreamTasksSkipped(tasks=sorted(self.get_flat_relative_ids(upstream=False)))  # type: ignore[no-untyped-call]
+
+    def _tell(self, deployment: Deployment, status: str, line: str, began: datetime) -> None:
+        records.tell(deployment, run_key(self._run_id), self.job, status, line, began)
 
     def _await(self, clusters: Clusters, cluster: Cluster) -> None:
         """Waits until the cluster is ready, within the task's own timeout."""
@@ -254,11 +261,15 @@ def _reap(task: BaseOperator, clusters: Clusters, context: Any) -> None:
         task.log.exception("clusters that others left could not be looked for")
 
 
-_CREATE_DOC = """**create_cluster** makes the run's own cluster on EMR and waits until it is ready.
+def _create_doc(job: str) -> str:
+    """The task's page; of the landing zone only where it is looked at."""
+    looks = "- First it lists the landing zone: when a run would tell nothing new, no cluster is made and all later tasks are skipped.\n"
+    return f"""**create_cluster** makes the run's own cluster on EMR and waits until it is ready.
 
-- First it lists the landing zone: when a run would tell nothing new, no cluster is made and all later tasks are skipped.
-- What does not start is ended at once. A cluster that was idle for POMONA_EMR_IDLE_MINUTES ends by itself, whatever happens here.
+{looks if job == _FIRST else ""}- What does not start is ended at once, and why stands as the outcome of {job}.
+- A cluster that was idle for POMONA_EMR_IDLE_MINUTES ends by itself, whatever happens here.
 - Clusters that ended runs left behind are ended too."""
+
 
 _TERMINATE_DOC = """**terminate_cluster** ends the run's own cluster, also after a failure, and writes its lifetime into the lake.
 

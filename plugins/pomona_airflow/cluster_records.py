@@ -1,4 +1,4 @@
-"""What the lake keeps of a run's cluster: its lifetime, and in the first stage's place why there was none."""
+"""What the lake keeps of a run's cluster: its lifetime, and in the place of the job that it was for why there was none."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import logging
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from pomona.stages import STAGES
 from pomona_airflow.cluster import Cluster, Clusters
 from pomona_airflow.deployment import Deployment
 
@@ -14,23 +13,22 @@ if TYPE_CHECKING:
     from pomona.lake import Lake
 
 LOG = logging.getLogger(__name__)
-FIRST = next(iter(STAGES))
 
 
-def is_done(deployment: Deployment, run: str) -> bool:
-    """Whether the run's first stage has been done, so that only later ones are to be done anew."""
-    outcome = _lake(deployment).outcome(run, FIRST)
+def is_done(deployment: Deployment, run: str, job: str) -> bool:
+    """Whether the run's job, a stage or the rollback, has been done."""
+    outcome = _lake(deployment).outcome(run, job)
     return outcome is not None and outcome["status"] == "done"
 
 
-def tell(deployment: Deployment, run: str, status: str, line: str, began: datetime) -> None:
-    """Writes down, as the first stage's outcome, why there will be no job to write one; a stage that was done stays done."""
+def tell(deployment: Deployment, run: str, job: str, status: str, line: str, began: datetime) -> None:
+    """Writes down, as this job's outcome, why it will not be there to write one; what was done stays done."""
     ended = datetime.now(UTC)
     times = {"started": began.isoformat(timespec="seconds"), "ended": ended.isoformat(timespec="seconds")}
-    told = {"stage": FIRST, "run": run, "status": status, "line": line, "counts": {}, "seconds": (ended - began).total_seconds()}
+    told = {"stage": job, "run": run, "status": status, "line": line, "counts": {}, "seconds": (ended - began).total_seconds()}
     try:
-        if not is_done(deployment, run):
-            _lake(deployment).open().put_outcome(run, FIRST, {**told, **times})
+        if not is_done(deployment, run, job):
+            _lake(deployment).open().put_outcome(run, job, {**told, **times})
     except Exception:
         LOG.exception("the lake cannot be told: %s", line)
 

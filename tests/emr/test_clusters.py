@@ -27,7 +27,7 @@ from pomona.storage import storage
 from pomona_airflow.cluster import Cluster, Clusters
 from pomona_airflow.cluster_operators import CreateCluster, TerminateCluster
 from pomona_airflow.cluster_trigger import ClusterTrigger
-from pomona_airflow.deployment import Deployment
+from pomona_airflow.deployment import PROJECT, Deployment
 from tests.emr.aws import Account
 from tests.emr.conftest import wait_until
 from tests.emr.refusal import Refusal
@@ -74,10 +74,14 @@ class Runs:
         self.lake.open().append("judged", self.lake.last_number("judged") + 1, {"run": run, "state": {**state, "champion": None}})
 
 
-def with_cluster() -> Any:
+def dag_of(folder: Path, dag_id: str) -> Any:
     from airflow.dag_processing.dagbag import DagBag
 
-    return DagBag(str(FOLDER)).dags["with_cluster"]
+    return DagBag(str(folder)).dags[dag_id]
+
+
+def with_cluster() -> Any:
+    return dag_of(FOLDER, "with_cluster")
 
 
 def states(run: Any) -> dict[str, str]:
@@ -147,6 +151,25 @@ def test_a_cluster_that_does_not_start_fails_the_run_with_emrs_reason(runs: Runs
     outcome = runs.lake.outcome(run_key(run.run_id), "ingest")
     assert outcome["status"] == "fault"
     assert re.fullmatch("there is no cluster: j-[A-Z0-9]+ did not start: VALIDATION_ERROR: no m5.xlarge left in subnet-1", outcome["line"])
+
+
+def test_a_rollback_without_a_cluster_is_told_as_a_rollback(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(asked: Any) -> Any:
+        raise Refusal("AccessDeniedException", "not authorized to perform elasticmapreduce:RunJobFlow")
+
+    runs.account.ec2.only_RunJobFlow = refused  # type: ignore[method-assign]
+    dags = PROJECT / "dags"
+    monkeypatch.setenv("AIRFLOW__CORE__DAGS_FOLDER", str(dags))
+    monkeypatch.setattr("airflow.settings.DAGS_FOLDER", str(dags))
+    run = dag_of(dags, "rollback").test(logical_date=datetime.now(UTC), run_conf={"reason": "lemons"})
+    tasks = {"create_cluster": "failed", "rollback": "upstream_failed", "terminate_cluster": "upstream_failed"}
+    assert states(run) == {"run": "failed", **tasks}
+    key = run_key(run.run_id)
+    assert runs.lake.names(f"runs/{key}/outcomes") == ["rollback.json"]
+    outcome = runs.lake.outcome(key, "rollback")
+    assert (outcome["stage"], outcome["status"]) == ("rollback", "fault")
+    assert outcome["line"].startswith("there is no cluster: EMR refuses the cluster: ")
+    assert outcome["line"].endswith("not authorized to perform elasticmapreduce:RunJobFlow")
 
 
 def test_through_a_throttled_api_there_is_one_cluster_and_it_ends(runs: Runs) -> None:
@@ -339,9 +362,10 @@ def test_a_cluster_that_does_not_start_while_the_triggerer_waits_fails_the_run(r
 def test_a_deferred_creation_that_is_late_or_that_no_triggerer_waits_for_is_taken_back(runs: Runs) -> None:
     runs.account.ec2.start_s = 600
     for method, arguments in (("resume", {"event": {"cluster": "", "late": True}}), ("__fail__", {"error": "Trigger timeout"})):
-        made = Clusters.of(Deployment.from_environment()).create("r")
+        made = Clusters.of(Deployment.from_environment()).create(method)
         if method == "resume":
             arguments["event"]["cluster"] = made.id
         with pytest.raises(AirflowException):
-            CreateCluster().resume_execution(method, arguments, {"run_id": "r"})
+            CreateCluster(job="rollback").resume_execution(method, arguments, {"run_id": method})
         assert runs.clusters()[made.id] == "TERMINATED"
+        assert runs.lake.outcome(method, "rollback")["line"].startswith("there is no cluster: ")
