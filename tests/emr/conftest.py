@@ -82,10 +82,12 @@ class Place:
         return steps + [(run.name, run.state) for run in self.account.serverless.job_runs()]
 
     def end(self) -> None:
-        """Stops the runner and gives back the disk: a packed environment in the bucket, and unpacked on the node, is more than a gigabyte."""
-        self.runner.stop()
-        shutil.rmtree(self.runner.node.folder)
-        shutil.rmtree(self.server.folder / "buckets" / self.variables["POMONA_LAKE"].split("/")[2])
+        """Stops the runner and gives back the disk: a packed environment in the bucket and unpacked on the node is over a gigabyte."""
+        try:
+            self.runner.stop()
+        finally:
+            shutil.rmtree(self.runner.node.folder)
+            shutil.rmtree(self.server.folder / "buckets" / self.variables["POMONA_LAKE"].split("/")[2])
 
     def chain(self, knobs: Mapping[str, Any]) -> subprocess.Popen[str]:
         """The whole DAG once, as `make run` runs it."""

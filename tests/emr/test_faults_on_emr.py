@@ -164,7 +164,7 @@ def stage(server: Server, credentials: None, tmp_path_factory: pytest.TempPathFa
         yield place, airflow
     finally:
         airflow.stop()
-        place.runner.stop()
+        place.end()
         account.stop()
         width = max((len(fault) for fault, _ in TOLD), default=0)
         print("\n" + "\n".join(f"{fault:{width}}  {what}" for fault, what in TOLD))
