@@ -41,6 +41,22 @@ class DeadlyLedger:
         return created
 
 
+class ImpatientReader:
+    """The lake's ledger; behind each intent somebody reads it who takes the process that wrote it for dead."""
+
+    def __init__(self, ledger: LakeLedger, store: str) -> None:
+        self.ledger, self.store = ledger, store
+
+    def read_all(self) -> list[dict[str, Any]]:
+        return self.ledger.read_all()
+
+    def create(self, number: int, document: Mapping[str, Any]) -> bool:
+        created = self.ledger.create(number, document)
+        if document["kind"] == "intent":
+            promotions.reconcile(self.store, NAME, ledger=self.ledger, run="reader", patience_s=0)
+        return created
+
+
 def rolled_back(store: str, ledger: promotions.Ledger, *, run: str = "back", version: int = 1, expected: int = 2) -> promotions.Move:
     facts = {"reason": "bad", "by": "person (ann)", "checked": "right on all"}
     return promotions.roll_back(store, NAME, version, expected=expected, run=run, ledger=ledger, patience_s=0.5, **facts)
@@ -119,6 +135,15 @@ def at_once(*moves: Callable[[], promotions.Move]) -> list[promotions.Move]:
     for thread in threads:
         thread.join()
     return [found[index] for index in range(len(moves))]
+
+
+def test_a_rollback_that_was_taken_for_dead_holds_promotion_all_the_same(store: str, tmp_path: Path) -> None:
+    ledger = LakeLedger(Lake(str(tmp_path), NAME))
+    assert rolled_back(store, ImpatientReader(ledger, store)).moved
+    documents = ledger.read_all()
+    assert [document.get("result", document["kind"]) for document in documents[4:]] == ["intent", "abandoned", "by_hand", "hold"]
+    assert tracking.champion_version(store, NAME) == reigns.champion(documents) == 1
+    assert reigns.held(documents) is not None
 
 
 def test_of_two_rollbacks_at_once_one_wins_and_the_other_says_so(store: str, tmp_path: Path) -> None:

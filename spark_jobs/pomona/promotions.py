@@ -170,13 +170,16 @@ def _to_judge_again(judged: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _move(book: _Book, documents: Sequence[Mapping[str, Any]], facts: Mapping[str, Any]) -> bool:
-    """Intent, alias, outcome; False when somebody else wrote into the ledger first and nothing was done."""
+    """Intent, alias, outcome; False when somebody else wrote into the ledger before the one or the other: then look anew.
+
+    Before the outcome somebody writes who takes this process for dead. If the intent counts as abandoned, so does the hold in it, although
+    the alias is moved.
+    """
     intent = {"kind": "intent", **facts}
     if not book.write(documents, intent):
         return False
     book.client.set_registered_model_alias(book.name, mlflow_tracking.ALIAS, str(facts["to"]))
-    book.write([*documents, intent], _outcome(len(documents) + 1, intent, "moved"))
-    return True
+    return book.write([*documents, intent], _outcome(len(documents) + 1, intent, "moved"))
 
 
 def reconcile(tracking: str, name: str, *, ledger: Ledger, run: str, patience_s: float = PATIENCE_S) -> Sequence[Mapping[str, Any]]:
