@@ -72,6 +72,13 @@ def test_with_many_classes_more_groups_are_needed_before_the_test_can_say_anythi
     assert (rows["pear"].p, falls) == (None, ["pear"])
 
 
+def test_beside_a_class_that_fell_for_certain_fewer_groups_are_enough() -> None:
+    # Five groups alone cannot come below .05 / 2; once apple is counted, the bound is .05 for what is left (Holm).
+    rows, falls = contest({"apple": [(5, 5, 1)] * 12, "pear": [(10, 10, 9)] * 5})
+    assert (rows["pear"].p, falls) == (1 / 32, ["apple", "pear"])
+    assert contest({"apple": STEADY, "pear": [(10, 10, 9)] * 5})[1] == []
+
+
 @pytest.mark.parametrize(
     ("sizes", "falls"),
     [

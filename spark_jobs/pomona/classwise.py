@@ -78,7 +78,7 @@ def contested(
                 n_groups=len(set(names[chosen])),
                 champion_recall=float(before.mean()) if label in champion_knows else None,
                 challenger_recall=float(now.mean()) if label in challenger_knows else None,
-                p=test.loss if test is not None and telling else None,
+                p=test.loss if test is not None and (telling or significant[label]) else None,
             )
         )
     return rows, sorted(falls, key=lambda label: (-falls[label], label))
