@@ -37,8 +37,8 @@ from numpy.typing import NDArray
 from pomona import checks
 from pomona.checks import Alone, Check, Rules
 from pomona.classwise import ClassContest, contested
-from pomona.paired import paired
-from pomona.scoring import difference_interval, members_of
+from pomona.paired import Paired, paired
+from pomona.scoring import Interval, difference_interval, members_of
 
 EXAMPLES = 12
 
@@ -170,25 +170,29 @@ def _contest(alone: Alone, answers: Answers, rules: Rules, figures: Mapping[str,
         *checks.new_classes(new, rows, float(now[common].mean()), len(knows)),
         *checks.removed_classes(removed, alone.labels),
     ]
-    wins, losses = common & now & ~old, common & old & ~now
-    compared = {
-        "champion_accuracy": float(old[common].mean()),
-        "challenger_accuracy": float(now[common].mean()),
-        "difference": (int(wins.sum()) - int(losses.sum())) / int(common.sum()),
+    sides = {"only_challenger": common & now & ~old, "only_champion": common & old & ~now}
+    examples = {side: _examples(answers.contents[chosen], answers.groups[chosen]) for side, chosen in sides.items()}
+    compared = {**figures, **_compared(old[common], now[common], test, spread), "fallen_classes": falls}
+    return _Contest(compared, found, decisive, rows, examples)
+
+
+def _compared(old: NDArray[np.bool_], now: NDArray[np.bool_], test: Paired, spread: Interval) -> dict[str, Any]:
+    """The figures of the comparison, from which of the images that count each model has right."""
+    wins, losses = int((now & ~old).sum()), int((old & ~now).sum())
+    return {
+        "champion_accuracy": float(old.mean()),
+        "challenger_accuracy": float(now.mean()),
+        "difference": (wins - losses) / len(now),
         "low": spread.low,
         "high": spread.high,
-        "only_challenger_right": int(wins.sum()),
-        "only_champion_right": int(losses.sum()),
+        "only_challenger_right": wins,
+        "only_champion_right": losses,
         "test": test.test,
         "n_groups_differing": test.n_differing,
         "p_loss_one_sided": test.loss,
         "p_gain_one_sided": test.gain,
         "p_two_sided": test.two_sided,
-        "fallen_classes": falls,
     }
-    sides = {"only_challenger": wins, "only_champion": losses}
-    examples = {side: _examples(answers.contents[chosen], answers.groups[chosen]) for side, chosen in sides.items()}
-    return _Contest({**figures, **compared}, found, decisive, rows, examples)
 
 
 def _examples(contents: NDArray[Any], groups: NDArray[Any]) -> list[str]:

@@ -128,7 +128,7 @@ class Work:
         self.lake.remove(self.folder(dataset))
 
     def described(self) -> tuple[list[str], pa.Table]:
-        """The descriptor parts of the run and, by content, and copy, which part holds it: columns content, copy, part, n_keypoints."""
+        """The descriptor parts of the run and, by content and copy, which part holds it: columns content, copy, part, n_keypoints."""
         notes = self.lake.manifest(self.run, "describe")["notes"]
         index = self.lake.read_rows([File(**notes["index"])])
         return [file.path for file in self.lake.files(self.run, "descriptors")], index

@@ -1,6 +1,6 @@
-"""describe: computes local descriptors and a colour histogram of the images that have none for these settings.
+"""describe: computes local descriptors, a colour histogram and a fingerprint of the images and copies that have none for these settings.
 
-Rows in: images of the roster, (content, image, …). Rows out: descriptors (content, n_keypoints, descriptors, histogram),
+Rows in: images of the roster, (content, image, the numbers of the copies wanted). Rows out: descriptors, one for each content and copy,
 packed into parts near 32 MB in the folder of their extractor key, which all runs share.
 """
 
