@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from pomona.checks import counted
 from pomona.lake import now
 from pomona.report import evidence, pictures, seen
 from pomona.report.contents import Listing, Mistake, Report, Score, Timing, samples_per_label
@@ -130,9 +131,10 @@ def warnings(facts: Facts) -> list[str]:
     if untested := official["without_test"]:
         found.append(f"no test images, so nothing is known of how well they are recognised: {_some(untested)}")
     if shared := facts.notes["shared_groups"]:
-        found.append(f"{len(shared):,} groups stand on both sides of the split, so the official score is too good: {_some(shared)}")
+        stand = f"{counted(len(shared), 'group')} {'stands' if len(shared) == 1 else 'stand'} on both sides of the split"
+        found.append(f"{stand}, so the official score is too good: {_some(shared)}")
     if bare := facts.manifests["describe"]["counts"]["without_keypoints"]:
-        found.append(f"{bare:,} images have no keypoint: only their colours speak for them")
+        found.append(f"{counted(bare, 'image')} without a keypoint: only colours speak there")
     return found
 
 
