@@ -102,6 +102,12 @@ def test_pictures_are_read_a_few_at_a_time_in_the_order_given() -> None:
     assert [content for contents in asked for content in contents] == rows["content"].tolist()
 
 
+def test_pictures_that_are_not_spoiled_are_never_the_worst() -> None:
+    rows = rows_of(("light", "light/1", 3))
+    found = measured(rows, pictures(rows, {"light": 60}))
+    assert (found["rows"][0]["accuracy"], found["worst"]) == (0, "blur")
+
+
 def test_a_picture_that_is_a_line_at_the_working_size_is_left_out() -> None:
     rows = rows_of(("light", "light/1", 2), ("dark", "dark/1", 2))
     images = pictures(rows, {"light": 150, "dark": 60})

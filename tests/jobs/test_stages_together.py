@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 from collections import Counter
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 
@@ -70,6 +72,8 @@ def _compare_with_the_chain_in_memory(done):
     assert Counter(features["content"].to_pylist()) - Counter(table["content"].to_pylist()) == dict.fromkeys(
         roster.loc[roster["split"] == "test", "content"], 1
     )
+    csv = pd.read_csv(io.BytesIO(done.lake.get(f"runs/{done.run}/features.csv")))
+    assert sorted(csv["image"]) == sorted(roster["path"])
 
 
 def test_a_lake_may_lie_in_a_folder_of_any_name(runs, tmp_path):
@@ -148,7 +152,6 @@ def test_a_cleared_run_over_other_pictures_does_not_pass_its_old_version_for_the
 
 def test_the_served_model_gives_the_batch_jobs_probabilities_in_any_company(runs, landing):
     import mlflow.pyfunc
-    import pandas as pd
 
     runs.through("r")
     rows = runs.work("r", "register").table("predictions").to_pandas()
