@@ -122,6 +122,7 @@ def test_what_is_held_keeps_and_is_marked_for_the_release(store: str, lake: Lake
     move = register._moved(work, Facts(place, {"ingest": lake.manifest(RUN, "ingest")}, {}, {}, verdict), 2)
     register._reached_verdict(work, move)
     assert move.line.startswith("promotion is held since the rollback to version 1 by ann on ")
+    assert move.line.endswith(": release with `make release`, then the next run judges anew")
     assert [entry["held"] for entry in lake.entries("judged")] == [False, True]
     assert champion(store) == 1
     told = register.standing(work, 2, move)

@@ -13,13 +13,16 @@ from pathlib import Path
 import pytest
 
 import pomona
+from pomona.command import Place
 from pomona.cost import Cost
 from pomona.knobs import resolve
 from pomona.report import formats
+from pomona.report.assembly import warnings
 from pomona.report.contents import Listing, Mistake, Picture, Report, Score, Timing, samples_per_label
 from pomona.report.page import balance, headline, most_confused, render
 from pomona.scoring import scores
 from pomona.standing import Standing
+from pomona.summary import Facts
 
 NASTY = "<script>alert(1)</script>"
 PIXEL = b"\x89PNG\r\n\x1a\n-pixel"
@@ -224,6 +227,38 @@ def test_what_a_person_wrote_into_the_ledger_is_escaped() -> None:
     assert NASTY not in html
     assert "<code>&lt;script&gt;" in html
     assert "\u202e" not in html
+
+
+@pytest.mark.parametrize(
+    ("shared", "bare", "lines"),
+    [
+        ([], 0, []),
+        (
+            ["Apple/r6"],
+            1,
+            [
+                "1 group stands on both sides of the split, so the official score is too good: Apple/r6",
+                "1 image without a keypoint: only colours speak there",
+            ],
+        ),
+        (
+            [f"g{i}" for i in range(10)],
+            1200,
+            [
+                "10 groups stand on both sides of the split, so the official score is too good: g0, g1, g2, g3, g4, g5, g6, g7 and 2 more",
+                "1,200 images without a keypoint: only colours speak there",
+            ],
+        ),
+    ],
+)
+def test_what_makes_a_score_doubtful_stands_on_top(shared: list[str], bare: int, lines: list[str]) -> None:
+    notes = {"images_per_label": {"Apple": {"train": 1, "test": 1}}, "shared_groups": shared}
+    manifests = {"ingest": {"notes": notes}, "describe": {"counts": {"without_keypoints": bare}}}
+    place = Place("run", "orchard", "lake", "landing", "sqlite://")
+    found = warnings(Facts(place, manifests, {}, {"official": {"without_test": []}}, {}))
+    assert found == lines
+    html = render(report(warnings=found))
+    assert [line for line in lines if f'<div class="warn">{line}</div>' in html] == lines
 
 
 def test_a_run_without_test_images_has_a_report() -> None:
