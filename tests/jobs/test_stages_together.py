@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import shutil
 from collections import Counter
+from hashlib import sha256
 
+import cv2
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -16,8 +18,11 @@ from pomona import tracking, work
 from pomona.jobs import ingest, train
 from pomona.jobs.train import gathered
 from pomona.outcome import BadInput
+from pomona.vision.augment import altered
 from pomona.vision.chain import fit_chain
 from pomona.vision.classify import Classifier, probabilities
+from pomona.vision.decode import decode
+from pomona.vision.fingerprint import fingerprint
 from pomona.work import Work
 from tests import strange_pictures
 from tests.older_release import said_less
@@ -29,6 +34,7 @@ TAUGHT = {"preset": "default", "n_words": 3, "projection_images": 60, "seed": 3}
 @pytest.mark.parametrize("knobs", [{}, TAUGHT], ids=["fast", "default"])
 def test_one_partition_and_seven_give_equal_hashes(knobs, runs, tmp_path, monkeypatch):
     partitions, parts = {}, Work.parts
+    planted = _copy_in_test(runs.landing)
 
     def counted(self, paths, wanted, **options):
         frame = parts(self, paths, wanted, **options)
@@ -50,6 +56,22 @@ def test_one_partition_and_seven_give_equal_hashes(knobs, runs, tmp_path, monkey
     assert set(hashes[0]) == {"vocabulary", "encoder", "model"}
     assert max(partitions["one"].values()) <= 2 < 7 <= min(partitions["seven"].values())
     _compare_with_the_chain_in_memory(runs.work("seven", "train", **knobs))
+    assert planted in runs.work("seven", "train").table("roster")["content"].to_pylist()
+    assert planted not in runs.work("seven", "train").table("near_copies")["content"].to_pylist()
+
+
+def _copy_in_test(landing):
+    """The content of a new test image: the altered copy of a training image, whose fingerprint no training image comes near."""
+    files = sorted(landing.glob("Training/*/*.jpg"))
+    images = [decode(file.read_bytes(), side_px=128) for file in files]
+    prints = np.array([fingerprint(image) for image in images])
+    for file, image in zip(files, images, strict=True):
+        copy = altered(image, sha256(file.read_bytes()).hexdigest(), 1)
+        if np.bitwise_count((prints ^ fingerprint(copy)).view(np.uint64)).min() > 3:
+            data = cv2.imencode(".png", copy)[1].tobytes()
+            (landing / "Test" / file.parent.name / "r9_1_100.png").write_bytes(data)
+            return sha256(data).hexdigest()
+    raise AssertionError("every altered copy is near a training image")
 
 
 def _compare_with_the_chain_in_memory(done):
@@ -207,7 +229,7 @@ def test_without_test_images_the_model_is_kept_back(runs, landing):
 def test_the_chain_is_cross_validated_by_groups_where_classes_have_several(runs, tmp_path):
     runs.landing = tmp_path / "videos"
     draw(runs.landing, frames=6, kinds=list(KINDS)[:2], rotations=4, bad=False)
-    runs.through("r", "train", folds=3)
+    runs.through("r", "train", folds=3, copies=1)
     validation = runs.work("r", "train").document("validation")
     assert (validation["n_images"], validation["n_groups"], validation["n_folds"]) == (36, 6, 3)
     assert 0.5 < validation["accuracy"] <= 1
