@@ -1,16 +1,20 @@
-"""What train fits and draws beside the classifier: the sample of its cross-validation, and the baseline by colours."""
+"""What train gathers, draws and fits beside the classifier: its rows, the sample of its cross-validation, the baseline by colours."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from pomona.jobs.train import baseline, sampled
+from pomona.formats import arrow_schema
+from pomona.jobs.train import baseline, gathered, sampled
 from pomona.knobs import resolve
+from pomona.lake import Lake
 from pomona.vision.chain import Row
 from pomona.vision.classify import probabilities
 from pomona.vision.describe import N_BINS, Description
@@ -66,3 +70,19 @@ def test_the_baseline_is_a_logistic_regression_on_the_roots_of_shares() -> None:
     roots = np.sqrt(histograms.astype(np.float64))
     peer = LogisticRegression(C=30, max_iter=200).fit(roots, labels)
     assert np.array([probabilities(found, row) for row in roots]) == pytest.approx(peer.predict_proba(roots), abs=1e-6)
+
+
+def test_rows_are_gathered_by_content_and_copy_wherever_they_lie_and_test_rows_stay_out(tmp_path: Path) -> None:
+    lake = Lake(str(tmp_path), "fruit").open()
+
+    def written(*rows: tuple[str, int, str]) -> Any:
+        columns = {name: [row[index] for row in rows] for index, name in enumerate(("content", "copy", "split"))}
+        given = columns | {name: ["-"] * len(rows) for name in ("image", "label", "group")}
+        table = pa.Table.from_pydict(given | {"features": [[float(ord(row[0])), row[1]] for row in rows]}, schema=arrow_schema("features"))
+        return lake.write_rows("runs/r/features", "features", table)
+
+    files = [written(("b", 0, "train"), ("a", 1, "train"), ("c", 0, "test")), written(("a", 0, "train"), ("a", -1, "train"))]
+    for order in (files, files[::-1]):
+        table, matrix = gathered(lake, order, max_mb=1)
+        assert table["content"].to_pylist() == ["a", "a", "a", "b"]
+        assert matrix.tolist() == [[97, -1], [97, 0], [97, 1], [98, 0]]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from pomona.vision.augment import altered
 from pomona.vision.corruptions import CORRUPTIONS, spoiled
@@ -133,6 +135,23 @@ def test_blur_takes_the_sharpness_of_two_pixels() -> None:
     assert np.sqrt(np.average((at - np.average(at, weights=profile)) ** 2, weights=profile)) == pytest.approx(2, abs=0.15)
 
 
+def test_a_turn_is_one_of_30_degrees_before_the_same_background() -> None:
+    bar = np.full((100, 100, 3), 230, np.uint8)
+    bar[45:55, 20:80] = 40
+    turned = spoiled(bar, "turned", seed=0)
+    rows, columns = np.nonzero(turned[..., 0] < 135)
+    _, axes = np.linalg.eigh(np.cov(columns, rows))
+    assert abs(np.rad2deg(np.arctan(axes[1, 1] / axes[0, 1]))) == pytest.approx(30, abs=1)
+    assert [turned[place].tolist() for place in ((0, 0), (0, -1), (-1, 0), (-1, -1))] == [[230] * 3] * 4
+
+
+def test_compression_is_that_of_another_library_at_quality_30(blobs: Any, saved: Any) -> None:
+    image = blobs(4)
+    peer = np.asarray(Image.open(io.BytesIO(saved(image, "JPEG", quality=30))).convert("RGB")).astype(int)
+    found = spoiled(np.ascontiguousarray(image[..., ::-1]), "compressed", seed=0)[..., ::-1]
+    assert np.abs(found - peer).mean() < 0.2 * np.abs(image - peer).mean()
+
+
 def test_another_background_leaves_the_object_alone(picture: Array) -> None:
     object_only = cv2.erode((~surroundings(picture)).astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
     for name in ("grey background", "textured background"):
@@ -140,6 +159,7 @@ def test_another_background_leaves_the_object_alone(picture: Array) -> None:
         assert np.array_equal(changed[object_only], picture[object_only])
         assert not np.array_equal(changed[:10], picture[:10])
     assert spoiled(picture, "grey background", seed=1)[2, 2].tolist() == [128, 128, 128]
+    assert spoiled(picture, "textured background", seed=1)[:20].std(axis=(0, 1)).min() > 30
 
 
 def test_every_corruption_changes_the_picture_and_none_its_form(picture: Array) -> None:

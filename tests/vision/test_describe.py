@@ -16,6 +16,7 @@ from pomona.knobs import resolve
 from pomona.vision.augment import altered
 from pomona.vision.decode import BadImage
 from pomona.vision.describe import HISTOGRAM_BINS, N_BINS, Describer, Extractor, n_dims
+from pomona.vision.fingerprint import fingerprint
 
 SIFT = Extractor.of(resolve({"preset": "fast"}))
 ORB = Extractor.of(resolve({"preset": "fast", "extractor": "orb"}))
@@ -40,6 +41,19 @@ def test_a_flat_colour_fills_one_bin_of_the_histogram(saved: Any) -> None:
     hue, saturation, value = HISTOGRAM_BINS
     assert histogram[120 * hue // 180, saturation - 1, value - 1] == 1
     assert histogram.sum() == 1
+    # Saturation two thirds, 170 of 256, and value 90.
+    histogram = Describer(SIFT).describe(flat("#1e1e5a", saved)).histogram.reshape(HISTOGRAM_BINS)
+    assert histogram[120 * hue // 180, 170 * saturation // 256, 90 * value // 256] == 1
+
+
+def test_dense_descriptors_obey_their_knobs(saved: Any) -> None:
+    picture = np.full((700, 1000, 3), 255, np.uint8)
+    picture[200:500, 300:700] = 60
+    data = saved(picture, "PNG")
+    image, points = Describer(Extractor.of(resolve({"side_px": 100, "grid_px": 7, "object_only": False}))).keypoints(data)
+    assert image.shape == (70, 100, 3)
+    assert points[:, :2].tolist() == [[x, y] for y in range(4, 70, 7) for x in range(4, 100, 7)]
+    assert len(Describer(Extractor.of(resolve({"max_keypoints": 30}))).describe(data).descriptors) <= 30
 
 
 def test_the_histogram_holds_shares_of_the_pixels(saved: Any, blobs: Any) -> None:
@@ -179,7 +193,7 @@ def test_a_copy_is_described_as_the_altered_picture_is(extractor: Extractor, sav
         expected = describer.describe(saved(picture, "PNG"))
         assert np.array_equal(copy.descriptors, expected.descriptors)
         assert np.array_equal(copy.histogram, expected.histogram)
-        assert copy.fingerprint == expected.fingerprint
+        assert copy.fingerprint == expected.fingerprint == fingerprint(np.ascontiguousarray(picture[:, :, ::-1])) != 0
 
 
 def test_the_key_follows_the_versions_of_the_libraries(monkeypatch: pytest.MonkeyPatch) -> None:

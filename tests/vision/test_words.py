@@ -8,6 +8,8 @@ import faiss
 import numpy as np
 import pytest
 
+from pomona.knobs import resolve
+from pomona.vision import dense
 from pomona.vision.words import Preparation, TooFewDescriptors, draw, prepare, vocabulary_size
 from tests.vision.vocabularies import learnt, plain
 
@@ -110,7 +112,16 @@ def test_equal_descriptors_give_duplicate_and_empty_words_which_are_counted() ->
     assert learned.vocabulary.words.shape == (3, 8)
 
 
+def test_the_weights_of_dense_descriptors_are_those_of_the_knobs() -> None:
+    preparation = Preparation.of(resolve({"colour_weight": 0.7, "energy_weight": 0.4}))
+    assert preparation == Preparation("dense", root=True, colour_weight=0.7, energy_weight=0.4)
+    stored = GENERATOR.integers(0, 256, (5, dense.N_DIMS), dtype=np.uint8)
+    assert np.array_equal(prepare(stored, preparation), dense.weighted(stored, colour=0.7, energy=0.4))
+
+
 def test_as_many_words_as_descriptors_are_the_descriptors() -> None:
+    twice = learnt(clouds(1, n_clouds=4)[[0, 1, 2, 3, 1]], n_words=5, iterations=5, seed=0)
+    assert (twice.n_duplicate, twice.n_empty) == (1, 1)
     sample = clouds(1, n_clouds=4)
     assert np.array_equal(np.sort(learnt(sample, n_words=4, iterations=5, seed=0).vocabulary.words, axis=0), np.sort(sample, axis=0))
 
