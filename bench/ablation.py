@@ -44,8 +44,9 @@ Written by `make ablation` on {date}, {machine}.
 {n_images:,} training images of `threebody` in {n_groups} varieties; {folds} folds that hold whole varieties out, everything fitted
 inside the fold; the test side is never looked at. Intervals of 95 %, varieties resampled. *Against default* is the difference on the
 same images, in points; a difference whose interval holds 0 can be chance. *Spoiled* and *turned* ask the same chains about changed
-copies of what they never saw: the mean over blur (σ 2), noise (σ 10), JPEG (quality 30) and other light; and a quarter turn. *ms* is
-one core from bytes to vector, *kB* what is kept of a training image with its copies, *folds* the CPU seconds for all of them.
+copies of what they never saw: the mean over blur (σ 2), noise (σ 10), JPEG (quality 30) and another pose in other light before other
+surroundings; and a quarter turn. *ms* is one core from bytes to vector, *kB* what is kept of a training image with its copies, *folds*
+the CPU seconds for all of them.
 
 | recipe | accuracy | against default | spoiled | turned | ms | kB | folds |
 | --- | --- | --- | --- | --- | --- | --- | --- |

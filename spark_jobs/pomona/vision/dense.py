@@ -41,8 +41,9 @@ class Grid:
     def described(self, image: Image) -> tuple[NDArray[np.uint8], Floats]:
         """Of an image (h, w, 3) BGR the (n, N_DIMS) uint8 descriptors, and (n, 4) float32: x, y, size in pixels, angle 0; n is at least 1.
 
-        Brightness is taken relative to the object's mean, and colour differences with it. Each point has a window of 4×4 cells with 8
-        directions of gradients, upright, as in SIFT (Lowe 2004), as roots of their shares (Arandjelović & Zisserman 2012).
+        Brightness is taken relative to the object's mean, and colour differences with it. Each point has 4×4 samples around it,
+        2 and 4 pixels away, of smoothed gradients in 8 directions, upright, much as in SIFT (Lowe 2004), as roots of their shares
+        (Arandjelović & Zisserman 2012).
         """
         inside = object_of(image) if self.object_only else np.ones(image.shape[:2], bool)
         rows, columns = self._points(inside)

@@ -61,17 +61,15 @@ def posteriors(points: Floats, mixture: Mixture) -> Floats:
 def fisher_vector(points: Floats, mixture: Mixture) -> NDArray[np.float64]:
     """What the points (n, d) of one image ask of the words' means and variances, (2 · n_words · d,) float64, unit length; n = 0: zeros.
 
-    The gradients of the mixture's log-likelihood by means, then by variances, each scaled by the root of its Fisher information
-    (Perronnin & Dance 2007); signed square root and unit length (Perronnin, Sánchez & Mensink 2010), here first for each word's
-    d values by themselves, so that no word speaks louder than another.
+    The gradients of the mixture's log-likelihood by means, then by variances (Perronnin & Dance 2007); signed square root and unit length
+    (Perronnin, Sánchez & Mensink 2010), here first for each word's d values by themselves, so that no word speaks louder than another:
+    the number of points and the scale by the root of the Fisher information, both the same for a word's d values, have no part in it.
     """
-    n = max(len(points), 1)
     shares = posteriors(points, mixture)
     counts, sums, squares = shares.sum(axis=0)[:, None], shares.T @ points, shares.T @ points**2
     means, variances = mixture.means, mixture.variances
-    scale = 1 / (n * np.sqrt(mixture.weights)[:, None])
-    by_mean = (sums - counts * means) / np.sqrt(variances) * scale
-    by_variance = (squares - 2 * sums * means + counts * (means**2 - variances)) / variances * (scale / np.sqrt(2))
+    by_mean = (sums - counts * means) / np.sqrt(variances)
+    by_variance = (squares - 2 * sums * means + counts * (means**2 - variances)) / variances
     gradients = np.concatenate([by_mean, by_variance]).astype(np.float64)
     rooted = np.sign(gradients) * np.sqrt(np.abs(gradients))
     rooted /= np.maximum(np.linalg.norm(rooted, axis=1, keepdims=True), _TINY)
