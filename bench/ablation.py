@@ -98,10 +98,9 @@ def recipes() -> dict[str, dict[str, Any]]:
     changed = {f"without {piece}": knobs for piece, knobs in without(default).items()}
     changed["without looking for the object"] = {**default, "object_only": False}
     changed["half the words"] = {**default, "n_words": int(default["n_words"]) // 2}
-    changed["K-Means alone, half the words"] = {**default, "n_words": int(default["n_words"]) // 2, "em_steps": 0}
+    changed["with five steps of expectation-maximisation"] = {**default, "em_steps": 5}
     changed["with the colour histogram beside it"] = {**default, "histogram_weight": 0.5}
     changed["grid of 7 pixels"] = {**default, "grid_px": 7}
-    changed["two altered copies"] = {**default, "copies": 2}
     changed["another seed"] = {**default, "seed": 1}
     return {"default": default, **changed, **{f"preset `{name}`": resolve({"preset": name}) for name in ("max", "fast", "classic")}}
 
