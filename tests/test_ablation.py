@@ -60,16 +60,17 @@ def test_the_difference_is_that_of_the_images_held_out_group_by_group(groups: st
     assert bounds == ([pytest.approx(0.25), 1, pytest.approx(-0.75), 0] if interval else [None] * 4)
 
 
+EM = "expectation-maximisation"
 SPREAD = "spread of the words (bag of words instead of Fisher vector)"
 
 
 @pytest.mark.parametrize(
     ("given", "missing"),
     [
-        ({"preset": "default"}, {"colour histogram"}),
-        ({"preset": "max", "histogram_weight": 1}, set()),
-        ({"preset": "default", "extractor": "sift"}, {"colour histogram", "sharpness", "quarter turns"}),
-        ({"preset": "default", "encoding": "counts", "balance": "class"}, {"colour histogram", SPREAD, "equal weight of groups"}),
+        ({"preset": "default"}, {"colour histogram", EM}),
+        ({"preset": "max", "histogram_weight": 1, "em_steps": 1}, set()),
+        ({"preset": "default", "extractor": "sift"}, {"colour histogram", "sharpness", "quarter turns", EM}),
+        ({"preset": "default", "encoding": "counts", "balance": "class"}, {"colour histogram", SPREAD, "equal weight of groups", EM}),
         ({"preset": "fast"}, set(PIECES) - {"colour histogram", "colour at the keypoints", "equal weight of groups"}),
         ({"preset": "classic"}, set(PIECES)),
     ],
