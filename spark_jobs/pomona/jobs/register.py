@@ -65,7 +65,7 @@ def run(work: Work) -> Result:
     registration = {"version": registered.version, "alias_moved": move.moved, "line": move.line, "mlflow_run": registered.mlflow_run}
     files = {"registration": [work.lake.write_document(work.folder("registration"), "registration", registration)]}
     _reached_verdict(work, move)
-    line = f"version {registered.version} of {work.order.place.name}: {'' if move.moved else 'kept: '}{move.line}"
+    line = move.line if move.moved else f"version {registered.version} of {work.order.place.name}: kept: {move.line}"
     return Result(line, files, {"version": registered.version}, status="done" if move.moved else "refused")
 
 
