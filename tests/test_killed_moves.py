@@ -8,6 +8,7 @@ import shutil
 import signal
 import threading
 from collections.abc import Callable, Mapping
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -159,7 +160,7 @@ def test_of_two_rollbacks_at_once_one_wins_and_the_other_says_so(store: str, tmp
 def test_of_a_promotion_and_a_rollback_at_once_one_wins_and_the_other_says_so(store: str, tmp_path: Path) -> None:
     ledger = LakeLedger(Lake(str(tmp_path), NAME))
     promotion, back = at_once(
-        lambda: promotions.move_champion(store, NAME, 3, expected=2, run="r3", reason="better", ledger=ledger, patience_s=5),
+        lambda: promotions.move_champion(store, NAME, 3, expected=2, run="r3", reason="better", ledger=ledger, patience_s=60),
         lambda: rolled_back(store, ledger),
     )
     assert sorted((promotion.moved, back.moved)) == [False, True]
@@ -169,6 +170,22 @@ def test_of_a_promotion_and_a_rollback_at_once_one_wins_and_the_other_says_so(st
     else:
         assert promotion.line.startswith("promotion is held since the rollback to version 1 by person (ann) on ")
         assert promotion.line.endswith(": release with `make release`, then the next run judges anew")
+
+
+def test_a_rollback_between_two_looks_of_a_promotion_is_told_as_the_hold_that_it_is(
+    store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger, looked, looks = LakeLedger(Lake(str(tmp_path), NAME)), tracking.alias_of, count()
+
+    def alias_of(client: Any, name: str) -> int | None:
+        if next(looks) == 1:
+            assert rolled_back(store, ledger).moved
+        return looked(client, name)
+
+    monkeypatch.setattr(tracking, "alias_of", alias_of)
+    promotion = promotions.move_champion(store, NAME, 3, expected=2, run="r3", reason="better", ledger=ledger)
+    assert promotion.line.startswith("promotion is held since the rollback to version 1 by person (ann) on ")
+    assert not promotion.final
 
 
 def test_promotion_rests_after_a_rollback_until_it_is_released(store: str, tmp_path: Path) -> None:

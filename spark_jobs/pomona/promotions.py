@@ -104,6 +104,8 @@ def move_champion(
             return Move(True, f"version {version} of {name} is the champion")
         if hold := reigns.held(documents):
             return Move(False, f"promotion is {hold.line}, then the next run judges anew", final=False)
+        if current != reigns.champion(documents):
+            continue  # it was moved since the ledger was read, which says by now what that was
         if current != expected:
             measured = f"the verdict was measured against {version_words(expected)}"
             return Move(False, f"{measured}, but the champion is {version_words(current)} now")
