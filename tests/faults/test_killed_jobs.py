@@ -96,6 +96,8 @@ def test_a_sigkill_in_the_middle_of_each_stage_changes_nothing_in_the_end(deploy
     assert shas(lake_of(deployment), "r") == shas(lake_of(untouched), "r")
     ours, theirs = (lake_of(each).document("runs/r/summary.json") for each in (deployment, untouched))
     assert ours is not None and theirs is not None
+    # It names the moment of the promotion.
+    assert all(summary["model"].pop("outcome").startswith("It became the champion at ") for summary in (ours, theirs))
     for field in ("counts", "scores", "hashes", "verdict", "model", "knobs"):
         assert ours[field] == theirs[field], field
     rows = lake_of(deployment).read_rows(lake_of(deployment).files("r", "descriptors"), ["content"])
