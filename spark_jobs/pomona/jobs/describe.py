@@ -6,30 +6,29 @@ packed into parts near 32 MB in the folder of their extractor key, which all run
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from pomona.formats import arrow_schema
 from pomona.lake import Lake
 from pomona.outcome import File, Result
-from pomona.work import Work, in_worker
+from pomona.work import Work
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from pomona.tasks import Batches, Transform
     from pomona.vision.describe import Description, Extractor
 
 PART_BYTES = 32 << 20
 _SHOWN = 200
 
 
-def describe(extractor: Extractor, lake: Lake, folder: str, seen: Any) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+def describe(extractor: Extractor, lake: Lake, folder: str, seen: Any) -> Transform:
     """A transform of images rows into one row per part that it wrote into the folder; `seen` counts the images, for progress."""
 
-    def transform(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        import pyarrow as pa
-
+    def transform(batches: Batches) -> Iterator[pa.RecordBatch]:
         from pomona.vision.describe import Describer
 
         describer = Describer(extractor)
@@ -47,8 +46,6 @@ def describe(extractor: Extractor, lake: Lake, folder: str, seen: Any) -> Callab
                 rows, size = [], 0
         if rows:
             yield _written(lake, folder, rows)
-        else:
-            yield pa.RecordBatch.from_pylist([], schema=pa.schema([("path", pa.string()), ("rows", pa.int64())]))
 
     return transform
 
@@ -69,7 +66,13 @@ def _written(lake: Lake, folder: str, rows: list[dict[str, Any]]) -> pa.RecordBa
 
     rows.sort(key=lambda row: (str(row["content"]), int(row["copy"])))
     file = lake.write_rows(folder, "descriptors", pa.Table.from_pylist(rows, schema=arrow_schema("descriptors")))
-    return pa.RecordBatch.from_pylist([{"path": file.path, "rows": file.rows}])
+    return pa.RecordBatch.from_pylist([{"path": file.path, "rows": file.rows}], schema=_written_schema())
+
+
+def _written_schema() -> pa.Schema:
+    import pyarrow as pa
+
+    return pa.schema([("path", pa.string()), ("rows", pa.int64())])
 
 
 def run(work: Work) -> Result:
@@ -83,10 +86,9 @@ def run(work: Work) -> Result:
     missing = wanted.join(known, ["content", "copy"], join_type="left anti")
     n_missing = len(missing["content"].unique())
     if n_missing:
-        seen = work.spark.sparkContext.accumulator(0)
-        transform = in_worker(describe(extractor, work.lake, folder, seen))
+        seen = work.context.accumulator(0)
         with work.progress(lambda: seen.value, n_missing, "images"):
-            work.images(_by_image(missing)).mapInArrow(transform, "path string, rows long").collect()
+            work.images(_by_image(missing)).map(describe(extractor, work.lake, folder, seen)).table(_written_schema())
         known = index_of(work.lake, folder)
     index = known.join(wanted.select(["content", "copy"]), ["content", "copy"], join_type="left semi")
     if index.num_rows != wanted.num_rows:
@@ -108,7 +110,7 @@ def wanted_of(roster: pa.Table, n_copies: int) -> pa.Table:
 
 
 def _by_image(missing: pa.Table) -> pa.Table:
-    """A row for each image that lacks something: content, part, and `copies` as text (`0 1`): PySpark 3.5 makes no column of lists."""
+    """A row for each image that lacks something: content, part, and the numbers `copies` as text, such as `0 1`."""
     import pyarrow as pa
 
     rows = missing.to_pandas().astype({"copy": str}).groupby(["content", "part"], sort=True)["copy"].agg(" ".join)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,8 @@ from pomona.formats import arrow_schema
 from pomona.lake import Lake
 from pomona.landing import Landing, Unsteady
 from pomona.outcome import BadInput, File, Result
-from pomona.work import LOG, Work, in_worker
+from pomona.tasks import Batches, Tasks, Transform
+from pomona.work import LOG, Work
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,10 +33,10 @@ _SHOWN = 200
 _READERS = 4
 
 
-def take(landing: Landing, lake: Lake, *, max_megapixels: float) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+def take(landing: Landing, lake: Lake, *, max_megapixels: float) -> Transform:
     """A transform of listed files (path, size, version) into one row each, writing the readable ones into parts."""
 
-    def transform(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    def transform(batches: Batches) -> Iterator[pa.RecordBatch]:
         packer = _Packer(lake)
         with contextlib.closing(_read_ahead(landing, (row for batch in batches for row in batch.to_pylist()))) as readings:
             for row, reading in readings:
@@ -150,15 +151,16 @@ def _take_in(work: Work, landing: Landing, new: pd.DataFrame) -> pd.DataFrame:
     if new.empty:
         return snapshots.nothing_taken()
     tasks = max(3 * work.cores, int(new["size"].sum() // PART_BYTES))
-    frame = work.frame(pa.Table.from_pandas(new, preserve_index=False), min(tasks, len(new)))
-    seen = work.spark.sparkContext.accumulator(0)
-    transform = in_worker(_counting(take(landing, work.lake, max_megapixels=work.knobs["max_megapixels"]), seen))
+    listed = Tasks.over_table(work.context, pa.Table.from_pandas(new, preserve_index=False), tasks)
+    seen = work.context.accumulator(0)
+    transform = _counting(take(landing, work.lake, max_megapixels=work.knobs["max_megapixels"]), seen)
     with work.progress(lambda: seen.value, len(new), "files"):
-        return frame.mapInArrow(transform, snapshots.TAKEN).toPandas()
+        taken: pd.DataFrame = listed.map(transform).table(snapshots.taken_schema()).to_pandas()
+        return taken
 
 
-def _counting(transform: Any, seen: Any) -> Any:
-    def counted(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def _counting(transform: Transform, seen: Any) -> Transform:
+    def counted(batches: Batches) -> Iterator[pa.RecordBatch]:
         for batch in transform(batches):
             seen.add(batch.num_rows)
             yield batch
