@@ -6,6 +6,7 @@ import functools
 import hashlib
 import importlib.resources
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -24,9 +25,11 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 LOG = logging.getLogger("pomona")
-_TASKS_A_CORE = 4
-_MIN_SPLIT_BYTES = 1 << 20
-_MAX_SPLIT_BYTES = 32 << 20
+# Parts are packed to about so many bytes, where there is enough for 3 of them a core.
+PART_BYTES = 32 << 20
+TASKS_A_CORE = 3
+_SPLITS_A_CORE = 4
+_MIN_SPLIT_BYTES = 128 << 10
 _PROGRESS_S = 5.0
 
 
@@ -92,12 +95,11 @@ class Work:
         """
         from pyspark.sql import functions as sf
 
-        size = sum(self.lake.size(path) for path in paths)
+        sizes = self.lake.sizes(paths)
         # Spark reads them whole: `wanted` is joined behind.
-        traffic.count(read=size)
-        share = size // (_TASKS_A_CORE * self.cores)
+        traffic.count(read=sum(sizes))
         conf = self.spark.conf
-        conf.set("spark.sql.files.maxPartitionBytes", str(min(_MAX_SPLIT_BYTES, max(_MIN_SPLIT_BYTES, share))))
+        conf.set("spark.sql.files.maxPartitionBytes", str(split_bytes(sizes, self.cores)))
         conf.set("spark.sql.files.openCostInBytes", str(64 << 10))
         # Rows of a batch lie in memory together, in the JVM and in the worker: 8 MB of them, whatever their size.
         rows = str(max(1, min(1000, (8 << 20) // max(1, largest_row))))
@@ -145,6 +147,16 @@ class Work:
 
     def progress(self, done: Callable[[], int], total: int, noun: str) -> Progress:
         return Progress(done, total, f"{self.order.stage.name}: {{}} of {total:,} {noun}")
+
+
+def split_bytes(sizes: Sequence[int], cores: int) -> int:
+    """The most bytes of one task that reads files of these sizes: four tasks a core where there is that much, and none larger than a part.
+
+    The largest file is cut into equal pieces: cut at a fixed length, each file would leave a small piece and so a short task.
+    """
+    largest = max(sizes, default=0)
+    wanted = max(_MIN_SPLIT_BYTES, min(int(1.5 * PART_BYTES), sum(sizes) // (_SPLITS_A_CORE * cores)))
+    return math.ceil(largest / max(1, math.ceil(largest / wanted))) if largest > wanted else wanted
 
 
 class Progress:
