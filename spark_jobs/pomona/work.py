@@ -95,6 +95,9 @@ class Work:
         """
         from pyspark.sql import functions as sf
 
+        needed = {*wanted["part"].unique().to_pylist()}
+        # Spark wants one file at least, to know the columns.
+        paths = [path for path in paths if path.rpartition("/")[2] in needed] or paths[:1]
         sizes = self.lake.sizes(paths)
         # Spark reads them whole: `wanted` is joined behind.
         traffic.count(read=sum(sizes))
