@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 
+import pyarrow as pa
 import pytest
 
 from pomona import effort, traffic
@@ -12,7 +13,7 @@ from pomona.effort import Meter, Share
 from pomona.lake import Lake
 from pomona.landing import Landing
 from pomona.traffic import Traffic
-from pomona.work import in_worker
+from pomona.work import in_worker, warm
 
 
 def busy(seconds: float) -> None:
@@ -60,6 +61,18 @@ def test_a_workers_processor_time_comes_to_the_driver(spark, numbers):
     found = meter.effort(spark.sparkContext, records=None)
     assert 0.8 <= found["worker_cpu_s"] < 1.6
     assert found["cpu_s"] > found["worker_cpu_s"]
+
+
+def test_warmed_workers_have_their_libraries(spark):
+    def libraries(batches):
+        import sys
+
+        for batch in batches:
+            yield batch.set_column(0, "id", pa.array([int("cv2" in sys.modules)] * batch.num_rows, pa.int64()))
+
+    warm(spark)
+    rows = spark.range(0, 2, 1, 2).mapInArrow(libraries, "id long").collect()
+    assert [row.id for row in rows] == [1, 1]
 
 
 def test_bytes_that_workers_write_and_read_count(spark, numbers, tmp_path):

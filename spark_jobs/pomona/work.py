@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import importlib.resources
@@ -65,8 +66,11 @@ class Work:
         """The session, made at first use: a stage with nothing to do never pays for it."""
         from pyspark.sql import SparkSession
 
+        first = SparkSession.getActiveSession() is None
         session = SparkSession.builder.appName(f"pomona {self.order.stage.name} {self.run}").getOrCreate()
         session.sparkContext.setLogLevel("ERROR")
+        if first:
+            threading.Thread(target=warm, args=(session,)).start()
         return session
 
     @property
@@ -207,6 +211,21 @@ def _sources(folder: Traversable, below: str) -> Iterator[tuple[str, bytes]]:
             yield from _sources(entry, path)
         elif entry.name.endswith((".py", ".html")):
             yield path, entry.read_bytes()
+
+
+def warm(session: SparkSession) -> None:
+    """Lets a Python worker for each core import what its tasks will need, while the driver prepares them: else the first ones straggle."""
+    from py4j.protocol import Py4JError  # type: ignore[import-untyped]
+    from pyspark.errors import PySparkException
+
+    cores = session.sparkContext.defaultParallelism
+    # What is wrong with the workers the stage's own tasks will tell.
+    with contextlib.suppress(Py4JError, PySparkException):
+        session.range(0, cores, 1, cores).mapInArrow(in_worker(_unchanged), "id long").collect()
+
+
+def _unchanged(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    yield from batches
 
 
 def in_worker(
