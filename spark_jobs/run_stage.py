@@ -128,13 +128,15 @@ def _text(error: BaseException) -> str:
 
 
 def _cause(error: BaseException) -> str:
-    """The error in one line; of one from a Python worker the line that it ended with, behind its traceback; of the JVM's what Java said."""
+    """The error in one line; of one from a Python worker the line behind its traceback; of the JVM's what Java said."""
     if isinstance(error, KeyboardInterrupt):
         return "ended from outside before it was done"
     lines = [line for line in str(error).strip().splitlines() if line.strip()] or [""]
-    if type(error).__name__ == "Py4JJavaError" and len(lines) > 1:
-        return lines[1].removeprefix(": ").strip()
-    return lines[-1].strip() if type(error).__name__ == "PythonException" else f"{type(error).__name__}: {lines[0]}"
+    if type(error).__name__ != "Py4JJavaError" or len(lines) == 1:
+        return f"{type(error).__name__}: {lines[0]}"
+    worker = str(error).partition("\n\tat ")[0].rpartition("Traceback (most recent call last):\n")[2]
+    told = [line for line in worker.splitlines() if line[:1].strip()]
+    return told[0].strip() if "PythonException" in str(error) and told else lines[1].removeprefix(": ").strip()
 
 
 if __name__ == "__main__":

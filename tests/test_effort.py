@@ -12,7 +12,7 @@ from pomona import effort, traffic
 from pomona.effort import Meter, Share
 from pomona.lake import Lake
 from pomona.landing import Landing
-from pomona.tasks import Tasks
+from pomona.tasks import Tasks, warm
 from pomona.traffic import Traffic
 
 NUMBERS = pa.schema([("number", pa.int64())])
@@ -63,6 +63,21 @@ def test_a_workers_processor_time_comes_to_the_driver(spark, numbers):
     found = meter.effort(spark.sparkContext, records=None)
     assert 0.8 <= found["worker_cpu_s"] < 1.6
     assert found["cpu_s"] > found["worker_cpu_s"]
+
+
+def test_warmed_workers_have_their_libraries_and_their_job_is_no_work_of_the_stage(spark):
+    def libraries(batches):
+        import sys
+
+        for _ in batches:
+            yield pa.RecordBatch.from_pydict({"number": [int("cv2" in sys.modules)]}, NUMBERS)
+
+    meter = Meter()
+    warm(spark.sparkContext)
+    assert meter.effort(spark.sparkContext, records=None)["tasks"] == 0
+    table = pa.table({"number": range(2)}, NUMBERS)
+    assert Tasks.over_table(spark.sparkContext, table, 2).map(libraries).table(NUMBERS)["number"].to_pylist() == [1, 1]
+    assert meter.effort(spark.sparkContext, records=None)["tasks"] == 2
 
 
 def test_bytes_that_workers_write_and_read_count(spark, numbers, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 
+import pyarrow as pa
 import pytest
 
 import run_stage
@@ -12,6 +13,7 @@ from pomona.knobs import resolve
 from pomona.lake import Lake
 from pomona.outcome import BadInput, Result
 from pomona.store_faults import StoreFault
+from pomona.tasks import Tasks
 
 FULL = "s3://fruit/n is full (507): make room or raise the quota"
 
@@ -66,6 +68,23 @@ def test_a_fault_of_the_store_in_a_worker_or_the_jvm_is_bad_input(ordered, tmp_p
     assert ordered(worker) == 2
     outcome = Lake(str(tmp_path / "lake"), "n").outcome("r", "ingest")
     assert (outcome["status"], outcome["line"]) == ("bad_input", FULL)
+
+
+def test_an_error_of_a_worker_is_told_by_the_line_behind_its_last_traceback(ordered, tmp_path, spark):
+    def worker(_):
+        def failing(batches):
+            try:
+                raise ValueError("what came first")
+            except ValueError as error:
+                raise ArithmeticError("seven is odd\nand more of it") from error
+
+        table = pa.table({"number": [1]})
+        Tasks.over_table(spark.sparkContext, table, 1).map(failing).table(table.schema)
+
+    with pytest.raises(Exception, match="seven is odd"):
+        ordered(worker)
+    outcome = Lake(str(tmp_path / "lake"), "n").outcome("r", "ingest")
+    assert (outcome["status"], outcome["line"]) == ("fault", "ArithmeticError: seven is odd")
 
 
 def test_an_error_of_the_jvm_is_told_by_what_java_said(ordered, tmp_path):

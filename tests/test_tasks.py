@@ -47,8 +47,8 @@ def wanted(rows: list[tuple[int, str, int]], label: str = "label") -> pa.Table:
 def test_slices_give_each_wanted_row_once_with_what_is_told_of_it(lake):
     file = part(lake, "a.parquet", range(11), copies=2)
     asked = wanted([(number, "a.parquet", number % 2) for number in range(3, 11)])
-    for share_bytes in (1 << 20, file.bytes // 3, file.bytes // 7, 1):
-        shares = shared_out([file], asked, share_bytes=share_bytes)
+    for n_shares in (1, 2, 3, 7, 50):
+        shares = shared_out([file], asked, n_shares=n_shares)
         batches = [batch for share in shares for each in share for batch in rows_of(lake, each, ["number", "copy"])]
         found = pa.Table.from_batches(batches)
         assert found.column_names == ["number", "copy", "label"]
@@ -59,28 +59,31 @@ def test_slices_give_each_wanted_row_once_with_what_is_told_of_it(lake):
 def test_a_content_that_two_parts_hold_comes_from_the_part_that_is_named(lake):
     files = [part(lake, name, range(4)) for name in ("a.parquet", "b.parquet", "c.parquet")]
     asked = wanted([(0, "a.parquet", 0), (1, "b.parquet", 0), (2, "a.parquet", 0)])
-    (slices,) = shared_out(files, asked, share_bytes=1 << 20)
-    assert sorted(each.path for each in slices) == ["parts/a.parquet", "parts/b.parquet"]
+    (slices,) = shared_out(files, asked, n_shares=1)
     found = {each.path: [n for batch in rows_of(lake, each, ["number"]) for n in batch["number"].to_pylist()] for each in slices}
     assert {path: sorted(numbers) for path, numbers in found.items()} == {"parts/a.parquet": [0, 2], "parts/b.parquet": [1]}
 
 
-def test_shares_are_even_whether_of_one_large_part_or_of_many_small_ones(lake):
-    files = [part(lake, "large.parquet", range(300))] + [part(lake, f"{i}.parquet", range(i, i + 1)) for i in range(200)]
-    asked = wanted([(number, "large.parquet", 0) for number in range(300)] + [(i, f"{i}.parquet", 0) for i in range(200)])
-    shares = shared_out(files, asked, share_bytes=1 << 20)
-    assert len(shares) == 13  # 200 times 64 kB and little more
-    few, *counts = sorted(len(share) for share in shares)  # few beside the large part
-    assert few + sum(counts) == 201 and few < counts[0] >= counts[-1] - 1
-    shares = shared_out(files[:1], asked, share_bytes=files[0].bytes // 3)
-    assert 3 <= len(shares) == shares[0][0].of <= 4
-    assert sorted(each.number for share in shares for each in share) == list(range(len(shares)))
+@pytest.mark.parametrize("n_shares", [1, 3, 8, 13])
+def test_shares_are_even_whether_of_large_parts_or_of_many_small_ones(lake, n_shares):
+    large = [part(lake, f"large{i}.parquet", range(400 + i), rows_a_group=4) for i in range(3)]
+    small = [part(lake, f"{i}.parquet", range(i, i + 1)) for i in range(40)]
+    asked = wanted([(n, f"large{i}.parquet", 0) for i in range(3) for n in range(400)] + [(i, f"{i}.parquet", 0) for i in range(40)])
+    shares = shared_out([*large, *small], asked, n_shares=n_shares)
+    lengths = {file.path: file.bytes + (64 << 10) for file in (*large, *small)}
+    sizes = [sum((each.end - each.begin) * lengths[each.path] for each in share) for share in shares]
+    assert len(sizes) == n_shares and max(sizes) == pytest.approx(min(sizes))
+    rows = [sum(batch.num_rows for each in share for batch in rows_of(lake, each, ["number"])) for share in shares]
+    assert sum(rows) == 1240
+    lone = shared_out(large, asked, n_shares=n_shares)
+    rows = [sum(batch.num_rows for each in share for batch in rows_of(lake, each, ["number"])) for share in lone]
+    assert sum(rows) == 1200 and max(rows) <= min(rows) + 8
 
 
 def test_parts_that_nothing_is_wanted_of_give_no_task_and_an_empty_table(lake, spark):
     file = part(lake, "a.parquet", range(4))
     nothing = wanted([(9, "a.parquet", 0)]).slice(0, 0)
-    assert shared_out([file], nothing, share_bytes=1) == []
+    assert shared_out([file], nothing, n_shares=3) == []
     tasks = Tasks.over_parts(spark.sparkContext, lake, [], ["number"])
     assert tasks.table(NUMBERS).num_rows == 0 and tasks.table(NUMBERS).schema == NUMBERS
 

@@ -18,6 +18,9 @@ from typing import Any
 from pomona import traffic
 from pomona.traffic import Traffic
 
+# The job in which workers import their libraries is no work of a stage.
+WARMING = "workers import their libraries"
+
 # What of each stage's counts is counted per second.
 RECORDS: Mapping[str, str] = {
     "ingest": "new",
@@ -180,6 +183,9 @@ def spark_stages(context: Any, since: float) -> list[SparkStage]:
     for place in range(listed.size()):
         data = listed.apply(place)
         began, ended = data.firstTaskLaunchedTime(), data.completionTime()
+        told = data.description()
+        if told.isDefined() and told.get() == WARMING:
+            continue
         if began.isDefined() and ended.isDefined() and _epoch(began) >= since:
             spread = store.taskSummary(data.stageId(), data.attemptId(), quantiles)
             median, longest = (spread.get().executorRunTime().apply(i) / 1e3 for i in (0, 1)) if spread.isDefined() else (0.0, 0.0)

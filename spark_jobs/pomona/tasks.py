@@ -7,8 +7,8 @@ cores this took encode of 23,854 images from 41 to 17 seconds of processor time,
 
 from __future__ import annotations
 
+import contextlib
 import functools
-import heapq
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -34,16 +34,17 @@ _OPENING_BYTES = 64 << 10
 
 @dataclass(frozen=True)
 class Slice:
-    """What a task reads of one part: the `number`-th of `of` equal runs of its row groups, and of these the rows that are wanted.
+    """What a task reads of one part: the row groups whose middle lies between two places of it, and of these the rows that are wanted.
 
     Attributes
     ----------
+    begin, end : from 0, where the part begins, to 1
     wanted : an Arrow stream with the rows wanted of the whole part: content, copy if the part has one, and what is told of them
     """
 
     path: str
-    number: int
-    of: int
+    begin: float
+    end: float
     wanted: bytes
 
 
@@ -102,10 +103,10 @@ class Tasks:
         return pa.Table.from_batches(list(_unpacked(pieces))).cast(schema) if pieces else schema.empty_table()
 
 
-def shared_out(files: Iterable[File], wanted: pa.Table, *, share_bytes: int) -> list[list[Slice]]:
-    """Slices that hold the wanted rows, in even shares of about so many bytes: the largest slice first, each to the smallest share so far.
+def shared_out(files: Iterable[File], wanted: pa.Table, *, n_shares: int) -> list[list[Slice]]:
+    """The parts that hold wanted rows, laid end to end and cut into shares of one length.
 
-    A part counts `_OPENING_BYTES` more than it has, so that thousands of small ones do not all come to one share.
+    A part is `_OPENING_BYTES` longer than it is, so that thousands of small ones do not all come to one share.
 
     Parameters
     ----------
@@ -117,19 +118,18 @@ def shared_out(files: Iterable[File], wanted: pa.Table, *, share_bytes: int) -> 
     order = np.argsort(names.indices, kind="stable")
     bounds = np.searchsorted(np.asarray(names.indices)[order], np.arange(len(names.dictionary) + 1))
     rows = {name: order[bounds[i] : bounds[i + 1]] for i, name in enumerate(names.dictionary.to_pylist())}
-    slices = []
-    for file in files:
-        if file.name in rows:
-            own = packed(wanted.take(rows[file.name]).drop_columns("part"))
-            of = max(1, math.ceil(file.bytes / share_bytes))
-            slices += [(file.bytes // of + _OPENING_BYTES, Slice(file.path, number, of, own)) for number in range(of)]
-    shares: list[list[Slice]] = [[] for _ in range(math.ceil(sum(size for size, _ in slices) / (share_bytes + _OPENING_BYTES)))]
-    smallest = [(0, place) for place in range(len(shares))]
-    for size, each in sorted(slices, key=lambda pair: (-pair[0], pair[1].path, pair[1].number)):
-        total, place = heapq.heappop(smallest)
-        shares[place].append(each)
-        heapq.heappush(smallest, (total + size, place))
-    return shares
+    parts = sorted((file for file in files if file.name in rows), key=lambda file: file.path)
+    lengths = [file.bytes + _OPENING_BYTES for file in parts]
+    share = sum(lengths) / n_shares
+    shares: list[list[Slice]] = [[] for _ in range(n_shares)]
+    start = 0
+    for file, length in zip(parts, lengths, strict=True):
+        own = packed(wanted.take(rows[file.name]).drop_columns("part"))
+        for place in range(int(start / share), min(n_shares, math.ceil((start + length) / share))):
+            begin, end = (min(1.0, max(0.0, (share * cut - start) / length)) for cut in (place, place + 1))
+            shares[place].append(Slice(file.path, begin, 1.0 if place == n_shares - 1 else end, own))
+        start += length
+    return [share for share in shares if share]
 
 
 def rows_of(lake: Lake, piece: Slice, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
@@ -141,8 +141,8 @@ def rows_of(lake: Lake, piece: Slice, columns: Sequence[str]) -> Iterator[pa.Rec
     keys = [name for name in ("content", "copy") if name in wanted.column_names]
     known, told = _key(wanted, keys), wanted.drop_columns(keys)
     with lake.opened(piece.path) as opened, pq.ParquetFile(opened) as file:
-        groups = range(file.num_row_groups)
-        for group in groups[len(groups) * piece.number // piece.of : len(groups) * (piece.number + 1) // piece.of]:
+        n_groups = file.num_row_groups
+        for group in (group for group in range(n_groups) if piece.begin <= (group + 0.5) / n_groups < piece.end):
             table = file.read_row_group(group, columns=[*dict.fromkeys([*keys, *columns])])
             place = pa.compute.index_in(_key(table, keys), known)
             if place.null_count < len(place):
@@ -164,6 +164,24 @@ def _key(table: pa.Table, names: Sequence[str]) -> pa.Array:
     return joined.combine_chunks()
 
 
+def warm(context: SparkContext) -> None:
+    """Lets a Python worker for each core import what its tasks will need, while the driver prepares them: else the first ones straggle."""
+    from py4j.protocol import Py4JError  # type: ignore[import-untyped]
+
+    cores = context.defaultParallelism
+    context.setJobDescription(effort.WARMING)
+    # What is wrong with the workers the stage's own tasks will tell.
+    with contextlib.suppress(Py4JError):
+        context.parallelize(range(cores), cores).mapPartitions(_in_worker(_imported)).count()
+    context.setJobDescription(None)  # type: ignore[arg-type]
+
+
+def _imported(given: Iterable[_Given]) -> Iterator[_Given]:
+    import pyarrow.parquet  # noqa: F401
+
+    yield from given
+
+
 def packed(table: pa.Table) -> bytes:
     """The table as an Arrow stream."""
     import pyarrow as pa
@@ -182,7 +200,7 @@ def _unpacked(pieces: Iterable[bytes]) -> Iterator[pa.RecordBatch]:
             yield from stream
 
 
-def _in_worker(last: Callable[[Batches], Iterator[_Given]]) -> Callable[[Batches], Iterator[_Given]]:
+def _in_worker(last: Callable[[Iterable[Any]], Iterator[_Given]]) -> Callable[[Iterable[Any]], Iterator[_Given]]:
     """A task's last step, before which OpenCV is told to use one thread and not to warn; the engine's environment does it for BLAS.
 
     Behind it the worker tells what the whole task used (see `effort`).
@@ -190,12 +208,12 @@ def _in_worker(last: Callable[[Batches], Iterator[_Given]]) -> Callable[[Batches
     told = effort.accumulated()
 
     @functools.wraps(last)
-    def run(batches: Batches) -> Iterator[_Given]:
+    def run(given: Iterable[Any]) -> Iterator[_Given]:
         import cv2
 
         cv2.setNumThreads(1)
         cv2.utils.logging.setLogLevel(0)
-        yield from last(batches)
+        yield from last(given)
         if told:
             effort.tell(told)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.resources
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -14,7 +15,7 @@ from functools import cached_property
 from importlib.resources.abc import Traversable
 from typing import TYPE_CHECKING, Any
 
-from pomona import effort
+from pomona import effort, tasks
 from pomona.command import Order
 from pomona.lake import Lake
 from pomona.outcome import File
@@ -25,9 +26,11 @@ if TYPE_CHECKING:
     from pyspark import SparkContext
 
 LOG = logging.getLogger("pomona")
-_TASKS_A_CORE = 4
-_MIN_SHARE_BYTES = 1 << 20
-_MAX_SHARE_BYTES = 32 << 20
+# Parts are packed to about so many bytes, where there is enough for 3 of them a core.
+PART_BYTES = 32 << 20
+TASKS_A_CORE = 3
+_SHARES_A_CORE = 4
+_MIN_SHARE_BYTES, _MAX_SHARE_BYTES = 128 << 10, 3 * PART_BYTES // 2
 _PROGRESS_S = 5.0
 
 
@@ -64,23 +67,23 @@ class Work:
         return self._context_to_come.result()
 
     def warm(self) -> None:
-        """Lets the context come up meanwhile: half of a second's wait for the JVM beside imports and what is read first."""
+        """Lets the context and the workers come up meanwhile: seconds of the JVM beside imports and what is read first."""
         _ = self._context_to_come
 
     @cached_property
     def _context_to_come(self) -> Future[SparkContext]:
-        from pyspark import SparkConf, SparkContext
-
         def made() -> SparkContext:
+            from pyspark import SparkConf, SparkContext
+
             context = SparkContext.getOrCreate(SparkConf().setAppName(f"pomona {self.order.stage.name} {self.run}"))
             context.setLogLevel("ERROR")
             return context
 
-        thread = ThreadPoolExecutor(1, thread_name_prefix="spark")
-        try:
-            return thread.submit(made)
-        finally:
-            thread.shutdown(wait=False)
+        pool = ThreadPoolExecutor(1, thread_name_prefix="spark")
+        coming = pool.submit(made)
+        pool.submit(lambda: tasks.warm(coming.result()))
+        pool.shutdown(wait=False)
+        return coming
 
     @property
     def cores(self) -> int:
@@ -109,8 +112,7 @@ class Work:
         """
         named = set(wanted["part"].unique().to_pylist())
         parts = [file for file in files if file.name in named]
-        share = sum(file.bytes for file in parts) // (_TASKS_A_CORE * self.cores)
-        shares = shared_out(parts, wanted, share_bytes=min(_MAX_SHARE_BYTES, max(_MIN_SHARE_BYTES, share)))
+        shares = shared_out(parts, wanted, n_shares=n_shares(sum(file.bytes for file in parts), self.cores))
         return Tasks.over_parts(self.context, self.lake, shares, columns)
 
     def images(self, wanted: pa.Table) -> Tasks:
@@ -142,6 +144,12 @@ class Work:
 
     def progress(self, done: Callable[[], int], total: int, noun: str) -> Progress:
         return Progress(done, total, f"{self.order.stage.name}: {{}} of {total:,} {noun}")
+
+
+def n_shares(n_bytes: int, cores: int) -> int:
+    """How many tasks read so many bytes: four a core where there is that much; more, in whole rounds, where one's share were too large."""
+    few = max(1, min(_SHARES_A_CORE * cores, n_bytes // _MIN_SHARE_BYTES))
+    return few if n_bytes <= few * _MAX_SHARE_BYTES else cores * math.ceil(n_bytes / _MAX_SHARE_BYTES / cores)
 
 
 class Progress:

@@ -47,7 +47,7 @@ def test_one_partition_and_seven_give_equal_hashes(knobs, runs, tmp_path, monkey
     for run, cores in (("one", 1), ("seven", 7)):
         runs.folder = tmp_path / run
         monkeypatch.setattr(Work, "cores", cores)
-        monkeypatch.setattr(work, "_TASKS_A_CORE", 1)
+        monkeypatch.setattr(work, "_SHARES_A_CORE", 1)
         monkeypatch.setattr(work, "_MIN_SHARE_BYTES", 1 if cores > 1 else 1 << 30)
         monkeypatch.setattr(work, "_MAX_SHARE_BYTES", 1 << 30)
         runs.through(run, "train", **knobs)
