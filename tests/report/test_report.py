@@ -181,7 +181,7 @@ def test_a_straggler_is_marked_and_even_tasks_are_not() -> None:
 
 
 def test_a_run_whose_stages_told_nothing_says_so() -> None:
-    assert "the stages of this run did not tell what they cost" in Page(render(report())).text
+    assert "the stages of this run did not tell what they used" in Page(render(report())).text
 
 
 @pytest.mark.parametrize(
