@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.resources
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -25,9 +26,11 @@ if TYPE_CHECKING:
     from pyspark import SparkContext
 
 LOG = logging.getLogger("pomona")
+# Parts are packed to about so many bytes, where there is enough for 3 of them a core.
+PART_BYTES = 32 << 20
+TASKS_A_CORE = 3
 _TASKS_A_CORE = 4
-_MIN_SHARE_BYTES = 1 << 20
-_MAX_SHARE_BYTES = 32 << 20
+_MIN_SHARE_BYTES, _MAX_SHARE_BYTES = 128 << 10, int(1.5 * PART_BYTES)
 _PROGRESS_S = 5.0
 
 
@@ -109,8 +112,7 @@ class Work:
         """
         named = set(wanted["part"].unique().to_pylist())
         parts = [file for file in files if file.name in named]
-        share = sum(file.bytes for file in parts) // (_TASKS_A_CORE * self.cores)
-        shares = shared_out(parts, wanted, share_bytes=min(_MAX_SHARE_BYTES, max(_MIN_SHARE_BYTES, share)))
+        shares = shared_out(parts, wanted, share_bytes=share_bytes([file.bytes for file in parts], self.cores))
         return Tasks.over_parts(self.context, self.lake, shares, columns)
 
     def images(self, wanted: pa.Table) -> Tasks:
@@ -142,6 +144,16 @@ class Work:
 
     def progress(self, done: Callable[[], int], total: int, noun: str) -> Progress:
         return Progress(done, total, f"{self.order.stage.name}: {{}} of {total:,} {noun}")
+
+
+def share_bytes(sizes: Sequence[int], cores: int) -> int:
+    """The bytes of one task that reads files of these sizes: four tasks a core where there is that much, and none much larger than a part.
+
+    A whole number of them makes the largest file: else its slices, being smaller, would not fill the tasks evenly.
+    """
+    largest = max(sizes, default=0)
+    wanted = max(_MIN_SHARE_BYTES, min(_MAX_SHARE_BYTES, sum(sizes) // (_TASKS_A_CORE * cores)))
+    return math.ceil(largest / math.ceil(largest / wanted)) if largest > wanted else wanted
 
 
 class Progress:

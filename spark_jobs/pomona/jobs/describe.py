@@ -6,6 +6,7 @@ packed into parts near 32 MB in the folder of their extractor key, which all run
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from pomona.formats import arrow_schema
 from pomona.lake import Lake
 from pomona.outcome import File, Result
-from pomona.work import Work
+from pomona.storage import at_once
+from pomona.work import PART_BYTES, Work
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -21,8 +23,8 @@ if TYPE_CHECKING:
     from pomona.tasks import Batches, Transform
     from pomona.vision.describe import Description, Extractor
 
-PART_BYTES = 32 << 20
 _SHOWN = 200
+_INDEX_BLOCK_BYTES = 64 << 10
 
 
 def describe(extractor: Extractor, lake: Lake, folder: str, seen: Any) -> Transform:
@@ -40,14 +42,23 @@ def describe(extractor: Extractor, lake: Lake, folder: str, seen: Any) -> Transf
                 found = [_row(content, copy, each) for copy, each in zip(copies, describer.copies(image, content, copies), strict=True)]
                 rows += found
                 size += sum(len(row["descriptors"]) for row in found)
+                # Half a part waits, so that the last one is no small rest.
+                if size >= 1.5 * PART_BYTES:
+                    full = _fill(rows)
+                    yield _written(lake, folder, rows[:full])
+                    rows = rows[full:]
+                    size = sum(len(row["descriptors"]) for row in rows)
             seen.add(batch.num_rows)
-            if size >= PART_BYTES:
-                yield _written(lake, folder, rows)
-                rows, size = [], 0
         if rows:
             yield _written(lake, folder, rows)
 
     return transform
+
+
+def _fill(rows: list[dict[str, Any]]) -> int:
+    """How many of the rows fill a part."""
+    filled = itertools.accumulate(len(row["descriptors"]) for row in rows)
+    return next(n for n, size in enumerate(filled, 1) if size >= PART_BYTES)
 
 
 def _row(content: str, copy: int, found: Description) -> dict[str, Any]:
@@ -123,12 +134,14 @@ def index_of(lake: Lake, folder: str) -> pa.Table:
     import pyarrow.parquet as pq
 
     schema = pa.schema([("content", pa.string()), ("copy", pa.int32()), ("part", pa.string()), ("n_keypoints", pa.int32())])
-    tables = [schema.empty_table()]
-    for name in lake.names(folder):
-        with lake.opened(f"{folder}/{name}") as file:
+
+    def read(name: str) -> pa.Table:
+        # In larger blocks the descriptors between would come along, through the driver.
+        with lake.opened(f"{folder}/{name}", _INDEX_BLOCK_BYTES) as file:
             table = pq.read_table(file, columns=["content", "copy", "n_keypoints"])
-        tables.append(table.add_column(2, "part", pa.array([name] * table.num_rows)).cast(schema))
-    once = pa.concat_tables(tables).to_pandas().drop_duplicates(["content", "copy"])
+        return table.add_column(2, "part", pa.array([name] * table.num_rows)).cast(schema)
+
+    once = pa.concat_tables([schema.empty_table(), *at_once(read, lake.names(folder))]).to_pandas().drop_duplicates(["content", "copy"])
     return pa.Table.from_pandas(once, schema=schema, preserve_index=False).replace_schema_metadata(None)
 
 
@@ -136,8 +149,7 @@ def _result(work: Work, folder: str, index: pa.Table, *, n_described: int) -> Re
     import pyarrow.compute as pc
 
     parts = pc.value_counts(index["part"]).to_pylist()
-    paths = sorted((f"{folder}/{entry['values']}", entry["counts"]) for entry in parts)
-    files = [File(path, path.rpartition("/")[2].removesuffix(".parquet"), work.lake.size(path), rows) for path, rows in paths]
+    files = work.lake.part_files(folder, {entry["values"]: entry["counts"] for entry in parts})
     images = index.filter(pc.equal(index["copy"], 0))
     n_keypoints = pc.sum(images["n_keypoints"]).as_py() or 0
     bare = images.filter(pc.equal(images["n_keypoints"], 0))["content"].to_pylist()
