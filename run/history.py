@@ -26,7 +26,10 @@ def main() -> None:
         f"Spark's pages of past stages: http://127.0.0.1:{deployment.history_port} (a new one shows after some seconds; Ctrl-C ends this)"
     )
     sys.stdout.flush()
-    os.execve(command(home)[0], command(home), {**os.environ, **home.environment(), **settings})
+    environment = home.environment()
+    # The server is started by another script than a stage, which knows these options by another name.
+    daemon = {"SPARK_DAEMON_JAVA_OPTS": environment["SPARK_SUBMIT_OPTS"], "SPARK_DAEMON_MEMORY": "1g"}
+    os.execve(command(home)[0], command(home), {**os.environ, **environment, **daemon, **settings})
 
 
 def command(home: SparkHome) -> list[str]:
@@ -53,7 +56,7 @@ def options(deployment: Deployment) -> dict[str, str]:
         "spark.history.fs.cleaner.enabled": "true",
         "spark.history.fs.cleaner.maxAge": "30d",
     }
-    return {"SPARK_HISTORY_OPTS": " ".join(f"-D{name}={value}" for name, value in conf.items()), "SPARK_DAEMON_MEMORY": "1g"}
+    return {"SPARK_HISTORY_OPTS": " ".join(f"-D{name}={value}" for name, value in conf.items())}
 
 
 if __name__ == "__main__":

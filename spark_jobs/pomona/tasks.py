@@ -7,6 +7,7 @@ cores this took encode of 23,854 images from 41 to 17 seconds of processor time,
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import heapq
 import math
@@ -100,6 +101,23 @@ class Tasks:
 
         pieces = self.rdd.mapPartitions(_in_worker(pack)).collect()
         return pa.Table.from_batches(list(_unpacked(pieces))).cast(schema) if pieces else schema.empty_table()
+
+
+def warm_workers(context: SparkContext) -> None:
+    """Lets a Python worker for each core import what its tasks will need, while the driver prepares them: else the first ones straggle."""
+    from py4j.protocol import Py4JError
+    from pyspark.errors import PySparkException
+
+    cores = context.defaultParallelism
+    # What is wrong with the workers the stage's own tasks will tell.
+    with contextlib.suppress(Py4JError, PySparkException):
+        context.parallelize(range(cores), cores).mapPartitions(_in_worker(_imported)).collect()
+
+
+def _imported(_: Iterable[Any]) -> Iterator[Any]:
+    import pyarrow.parquet  # noqa: F401
+
+    yield from ()
 
 
 def shared_out(files: Iterable[File], wanted: pa.Table, *, share_bytes: int) -> list[list[Slice]]:

@@ -19,7 +19,7 @@ from pomona import effort
 from pomona.command import Order
 from pomona.lake import Lake
 from pomona.outcome import File
-from pomona.tasks import Tasks, shared_out
+from pomona.tasks import Tasks, shared_out, warm_workers
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -75,8 +75,11 @@ class Work:
         from pyspark import SparkConf, SparkContext
 
         def made() -> SparkContext:
+            first = SparkContext._active_spark_context is None
             context = SparkContext.getOrCreate(SparkConf().setAppName(f"pomona {self.order.stage.name} {self.run}"))
             context.setLogLevel("ERROR")
+            if first:
+                threading.Thread(target=warm_workers, args=(context,)).start()
             return context
 
         thread = ThreadPoolExecutor(1, thread_name_prefix="spark")
