@@ -105,7 +105,7 @@ class Tasks:
 
 def warm_workers(context: SparkContext) -> None:
     """Lets a Python worker for each core import what its tasks will need, while the driver prepares them: else the first ones straggle."""
-    from py4j.protocol import Py4JError
+    from py4j.protocol import Py4JError  # type: ignore[import-untyped]
     from pyspark.errors import PySparkException
 
     cores = context.defaultParallelism

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 LOG = logging.getLogger("pomona")
 # Parts are packed to about so many bytes, where there is enough for 3 of them a core.
 PART_BYTES = 32 << 20
-TASKS_A_CORE = 3
+PARTS_A_CORE = 3
 _TASKS_A_CORE = 4
 _MIN_SHARE_BYTES, _MAX_SHARE_BYTES = 128 << 10, int(1.5 * PART_BYTES)
 _PROGRESS_S = 5.0
