@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import os
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -87,11 +88,16 @@ class Accumulated:
         return Share(self._cpu_s.value, Traffic(self._read.value, self._written.value))
 
 
+_MAKING = threading.Lock()
+
+
 def accumulated() -> Accumulated | None:
     """The accumulators of the session of this driver; None where there is no session."""
     from pyspark import SparkContext
 
-    return _of(SparkContext._active_spark_context) if SparkContext._active_spark_context else None
+    # Two threads that asked for the first time at once would each make some.
+    with _MAKING:
+        return _of(SparkContext._active_spark_context) if SparkContext._active_spark_context else None
 
 
 @functools.lru_cache(maxsize=1)

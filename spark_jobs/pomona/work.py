@@ -19,7 +19,7 @@ from pomona import effort, tasks
 from pomona.command import Order
 from pomona.lake import Lake
 from pomona.outcome import File
-from pomona.tasks import Tasks, shared_out
+from pomona.tasks import Tasks, shared_out, warm_workers
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -77,6 +77,8 @@ class Work:
 
             context = SparkContext.getOrCreate(SparkConf().setAppName(f"pomona {self.order.stage.name} {self.run}"))
             context.setLogLevel("ERROR")
+            if first:
+                threading.Thread(target=warm_workers, args=(context,)).start()
             return context
 
         pool = ThreadPoolExecutor(1, thread_name_prefix="spark")
