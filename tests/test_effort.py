@@ -12,7 +12,7 @@ from pomona import effort, traffic
 from pomona.effort import Meter, Share
 from pomona.lake import Lake
 from pomona.landing import Landing
-from pomona.tasks import Tasks, warm
+from pomona.tasks import Tasks, warm_workers
 from pomona.traffic import Traffic
 
 NUMBERS = pa.schema([("number", pa.int64())])
@@ -74,7 +74,7 @@ def test_warmed_workers_have_their_libraries_and_their_job_is_no_work_of_the_sta
             yield pa.RecordBatch.from_pydict({"number": [int("cv2" in sys.modules)]}, NUMBERS)
 
     meter = Meter()
-    warm(spark.sparkContext)
+    warm_workers(spark.sparkContext)
     assert meter.effort(spark.sparkContext, records=None)["tasks"] == 0
     table = pa.table({"number": range(2)}, NUMBERS)
     assert Tasks.over_table(spark.sparkContext, table, 2).map(libraries).table(NUMBERS)["number"].to_pylist() == [1, 1]

@@ -12,7 +12,7 @@ import pytest
 
 from pomona.lake import Lake
 from pomona.outcome import File
-from pomona.tasks import Tasks, rows_of, shared_out, warm_workers
+from pomona.tasks import Tasks, rows_of, shared_out
 
 NUMBERS = pa.schema([("number", pa.int64())])
 
@@ -114,13 +114,3 @@ def test_a_shuffle_brings_rows_of_one_key_into_one_task(spark):
     found = tasks.map(counted).table(pa.schema([("number", pa.int64()), ("times", pa.int64())]))
     assert sorted(found["number"].to_pylist()) == list(range(50))
     assert set(found["times"].to_pylist()) == {20}
-
-
-def test_warmed_workers_have_their_libraries(spark):
-    def libraries(_):
-        import sys
-
-        yield "cv2" in sys.modules and "pyarrow.parquet" in sys.modules
-
-    warm_workers(spark.sparkContext)
-    assert spark.sparkContext.parallelize(range(2), 2).mapPartitions(libraries).collect() == [True, True]

@@ -164,8 +164,9 @@ def _key(table: pa.Table, names: Sequence[str]) -> pa.Array:
     return joined.combine_chunks()
 
 
-def warm(context: SparkContext) -> None:
-    """Lets a Python worker for each core import what its tasks will need, while the driver prepares them: else the first ones straggle."""
+@functools.lru_cache(maxsize=1)
+def warm_workers(context: SparkContext) -> None:
+    """Lets a Python worker for each core import what tasks will need, once, while the driver prepares them: else the first ones straggle."""
     from py4j.protocol import Py4JError  # type: ignore[import-untyped]
 
     cores = context.defaultParallelism

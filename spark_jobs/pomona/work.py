@@ -15,7 +15,7 @@ from functools import cached_property
 from importlib.resources.abc import Traversable
 from typing import TYPE_CHECKING, Any
 
-from pomona import effort, tasks
+from pomona import effort
 from pomona.command import Order
 from pomona.lake import Lake
 from pomona.outcome import File
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 LOG = logging.getLogger("pomona")
 # Parts are packed to about so many bytes, where there is enough for 3 of them a core.
 PART_BYTES = 32 << 20
-TASKS_A_CORE = 3
+PARTS_A_CORE = 3
 _SHARES_A_CORE = 4
 _MIN_SHARE_BYTES, _MAX_SHARE_BYTES = 128 << 10, 3 * PART_BYTES // 2
 _PROGRESS_S = 5.0
@@ -77,13 +77,11 @@ class Work:
 
             context = SparkContext.getOrCreate(SparkConf().setAppName(f"pomona {self.order.stage.name} {self.run}"))
             context.setLogLevel("ERROR")
-            if first:
-                threading.Thread(target=warm_workers, args=(context,)).start()
             return context
 
         pool = ThreadPoolExecutor(1, thread_name_prefix="spark")
         coming = pool.submit(made)
-        pool.submit(lambda: tasks.warm(coming.result()))
+        pool.submit(lambda: warm_workers(coming.result()))
         pool.shutdown(wait=False)
         return coming
 

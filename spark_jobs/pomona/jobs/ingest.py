@@ -20,7 +20,7 @@ from pomona.lake import Lake
 from pomona.landing import Landing, Unsteady
 from pomona.outcome import BadInput, File, Result
 from pomona.tasks import Batches, Tasks, Transform
-from pomona.work import LOG, PART_BYTES, TASKS_A_CORE, Work
+from pomona.work import LOG, PART_BYTES, PARTS_A_CORE, Work
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -161,7 +161,7 @@ def _take_in(work: Work, landing: Landing, new: pd.DataFrame) -> pd.DataFrame:
 
     if new.empty:
         return snapshots.nothing_taken()
-    tasks = max(TASKS_A_CORE * work.cores, int(new["size"].sum() // PART_BYTES))
+    tasks = max(PARTS_A_CORE * work.cores, int(new["size"].sum() // PART_BYTES))
     listed = Tasks.over_table(work.context, pa.Table.from_pandas(new, preserve_index=False), tasks)
     seen = work.context.accumulator(0)
     transform = _counting(take(landing, work.lake, max_megapixels=work.knobs["max_megapixels"]), seen)
