@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import logging
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -131,12 +132,12 @@ def _cause(error: BaseException) -> str:
     """The error in one line; of one from a Python worker the line behind its traceback; of the JVM's what Java said."""
     if isinstance(error, KeyboardInterrupt):
         return "ended from outside before it was done"
-    lines = [line for line in str(error).strip().splitlines() if line.strip()] or [""]
-    if type(error).__name__ != "Py4JJavaError" or len(lines) == 1:
-        return f"{type(error).__name__}: {lines[0]}"
-    worker = str(error).partition("\n\tat ")[0].rpartition("Traceback (most recent call last):\n")[2]
-    told = [line for line in worker.splitlines() if line[:1].strip()]
-    return told[0].strip() if "PythonException" in str(error) and told else lines[1].removeprefix(": ").strip()
+    text, kind = str(error).strip(), type(error).__name__
+    lines = [line for line in text.splitlines() if line.strip()] or [""]
+    if "PythonException" in (kind, *re.findall(r"\w+(?=: )", lines[1] if lines[1:] else "")):
+        worker = text.partition("\n\tat ")[0].rpartition("Traceback (most recent call last):\n")[2]
+        return next((line.strip() for line in worker.splitlines() if line[:1].strip()), lines[-1].strip())
+    return lines[1].removeprefix(": ").strip() if kind == "Py4JJavaError" and lines[1:] else f"{kind}: {lines[0]}"
 
 
 if __name__ == "__main__":

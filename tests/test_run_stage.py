@@ -6,6 +6,7 @@ import logging
 
 import pyarrow as pa
 import pytest
+from pyspark.errors import PythonException
 
 import run_stage
 from pomona import command
@@ -81,10 +82,23 @@ def test_an_error_of_a_worker_is_told_by_the_line_behind_its_last_traceback(orde
         table = pa.table({"number": [1]})
         Tasks.over_table(spark.sparkContext, table, 1).map(failing).table(table.schema)
 
-    with pytest.raises(Exception, match="seven is odd"):
+    with pytest.raises(PythonException, match="seven is odd"):
         ordered(worker)
     outcome = Lake(str(tmp_path / "lake"), "n").outcome("r", "ingest")
     assert (outcome["status"], outcome["line"]) == ("fault", "ArithmeticError: seven is odd")
+
+
+def test_an_error_of_a_worker_is_told_so_where_spark_has_no_sql_session_too(ordered, tmp_path):
+    def worker(_):
+        raise Py4JJavaError(
+            "An error occurred while calling z:collectAndServe.\n: org.apache.spark.api.python.PythonException: [PYTHON_EXCEPTION] An "
+            'exception was thrown from the Python worker: Traceback (most recent call last):\n  File "x.py", line 5, in f\n    raise\n'
+            "pomona.x.Odd: seven\nand more\n SQLSTATE: 38000\n\tat org.apache.spark\n\tat java.base"
+        )
+
+    with pytest.raises(Py4JJavaError):
+        ordered(worker)
+    assert Lake(str(tmp_path / "lake"), "n").outcome("r", "ingest")["line"] == "pomona.x.Odd: seven"
 
 
 def test_an_error_of_the_jvm_is_told_by_what_java_said(ordered, tmp_path):
