@@ -11,12 +11,15 @@ from __future__ import annotations
 import contextlib
 import importlib
 import logging
+import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+# BLAS rounds by its number of threads, and two that wait for each other on a busy machine take three times the processor time of one.
+os.environ |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 # spark-submit runs this file by its path, so the package beside it is found here or, on a cluster, in its zip.
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
@@ -103,6 +106,8 @@ def done(work: Work) -> Result:
     stop_if_outdated(work.lake, run, stage.reads)
     inputs = work.lake.digests(run, stage.reads)
     work.lake.forget_manifest(run, stage.name)
+    if stage.has_tasks:
+        work.warm()
     try:
         result: Result = importlib.import_module(f"pomona.jobs.{stage.name}").run(work)
     except KeyError as missing:

@@ -88,6 +88,8 @@ def _written_schema() -> pa.Schema:
 
 def run(work: Work) -> Result:
     """Describes what is not yet described, and names the part that holds each image of the roster."""
+    if work.lake.manifest(work.run, "ingest")["counts"]["new"]:
+        work.warm()
     from pomona.vision.describe import Extractor
 
     extractor = Extractor.of(work.knobs)

@@ -131,7 +131,6 @@ def run(work: Work) -> Result:
     """Fits the projection on a sample of what is learnt from, encodes every image of the roster and writes the feature table."""
     import pyarrow.compute as pc
 
-    work.warm()
     knobs = work.knobs
     coder = Coder.of(knobs, Vocabulary.from_arrays(work.arrays("vocabulary")))
     for dataset in ("encoder", "features", "near_copies"):

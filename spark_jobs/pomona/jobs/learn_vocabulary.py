@@ -40,7 +40,6 @@ def draw_rows(*, share: float, seed: int, n_dims: int) -> Transform:
 
 def run(work: Work) -> Result:
     """Draws about `descriptors_per_word` training descriptors a word, learns the words and reports how they came out."""
-    work.warm()
     import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc
