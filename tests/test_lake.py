@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -116,3 +117,24 @@ def test_a_failed_write_leaves_nothing_behind(lake, monkeypatch):
     monkeypatch.undo()
     assert not lake.exists("folder/file")
     assert lake.names("folder") == []
+
+
+def test_a_file_written_in_pieces_is_the_same_as_one_written_whole_and_a_broken_one_is_not_there(tmp_path):
+    lake = Lake(str(tmp_path), "n").open()
+
+    def pieces(file):
+        for piece in (b"one", b"", b"two"):
+            file.write(piece)
+        return 2
+
+    assert lake.write_stream("f", "streamed", pieces) == replace(lake.write_file("f", "whole", b"onetwo", rows=2), path="f/streamed")
+    assert lake.get("f/streamed") == b"onetwo"
+
+    def broken(file):
+        file.write(b"one")
+        raise ValueError("cut off")
+
+    with pytest.raises(ValueError, match="cut off"):
+        lake.write_stream("f", "streamed", broken)
+    assert lake.get("f/streamed") == b"onetwo"
+    assert sorted(path.name for path in (tmp_path / "n" / "f").iterdir()) == ["streamed", "whole"]

@@ -6,12 +6,14 @@ import contextlib
 import functools
 import io
 import logging
+import math
 import os
 import random
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 from pomona import store_faults, traffic
 from pomona.s3 import S3
@@ -95,19 +97,31 @@ class Bucket:
         return int(self._called("head_object", **self._at(path))["ContentLength"])
 
     def put(self, path: str, data: bytes) -> None:
-        if len(data) < 2 * _PART_BYTES:
-            self._called("put_object", **self._at(path), Body=data)
-            traffic.count(written=len(data))
+        self._put(path, io.BytesIO(data), len(data))
+
+    @contextlib.contextmanager
+    def writing(self, path: str) -> Iterator[IO[bytes]]:
+        """A file of this machine, open for writing, whose bytes are put when the block ends well."""
+        with tempfile.TemporaryFile() as file:
+            yield file
+            size = file.tell()
+            file.seek(0)
+            self._put(path, file, size)
+
+    def _put(self, path: str, source: IO[bytes], size: int) -> None:
+        if size < 2 * _PART_BYTES:
+            self._called("put_object", **self._at(path), Body=source.read())
+            traffic.count(written=size)
             return
         # s3fs would begin a large file anew for each part that fails.
         upload = {**self._at(path), "UploadId": self._called("create_multipart_upload", **self._at(path))["UploadId"]}
         try:
             parts = []
-            for number, start in enumerate(range(0, len(data), _PART_BYTES), 1):
-                answer = self._called("upload_part", **upload, PartNumber=number, Body=data[start : start + _PART_BYTES])
+            for number in range(1, math.ceil(size / _PART_BYTES) + 1):
+                answer = self._called("upload_part", **upload, PartNumber=number, Body=source.read(_PART_BYTES))
                 parts.append({"PartNumber": number, "ETag": answer["ETag"]})
-            self._complete(path, len(data), upload, parts)
-            traffic.count(written=len(data))
+            self._complete(path, size, upload, parts)
+            traffic.count(written=size)
         except BaseException:
             with contextlib.suppress(store_faults.StoreFault, store_faults.StoreAway, OSError):
                 self._called("abort_multipart_upload", **upload)

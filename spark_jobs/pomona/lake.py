@@ -16,17 +16,17 @@ import hashlib
 import io
 import json
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from pomona.datasets import DATASETS
 from pomona.formats import arrow_schema, npz
 from pomona.outcome import BadInput, File
 from pomona.s3 import AWS, S3
 from pomona.stages import JOBS, STAGES
-from pomona.storage import BLOCK_BYTES, Storage, at_once, storage
+from pomona.storage import BLOCK_BYTES, Hashing, Storage, at_once, storage
 
 if TYPE_CHECKING:
     import numpy as np
@@ -170,6 +170,14 @@ class Lake:
         file = File(f"{folder}/{name.format(sha256=digest)}", digest, len(data), rows)
         self.put(file.path, data)
         return file
+
+    def write_stream(self, folder: str, name: str, write: Callable[[IO[bytes]], int]) -> File:
+        """Writes a file that need never be whole in memory; `write` is given it, open, and says how many rows it wrote."""
+        path, hashed = f"{folder}/{name}", hashlib.sha256()
+        with self._storage.writing(path) as file:
+            rows = write(Hashing(file, hashed))  # type: ignore[arg-type]
+            size = file.tell()
+        return File(path, hashed.hexdigest(), size, rows)
 
     def read_rows(self, files: Iterable[File], columns: Sequence[str] | None = None) -> pa.Table:
         """The rows of the files, in the files' order; small tables only: it is read whole."""

@@ -9,9 +9,10 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Protocol, TypeVar
+from typing import IO, Any, Protocol, TypeVar, cast
 
 from pomona import traffic
 from pomona.outcome import BadInput
@@ -42,6 +43,9 @@ class Storage(Protocol):
 
     def put(self, path: str, data: bytes) -> None:
         """Writes the whole file or nothing; a reader sees the old one or the new one."""
+
+    def writing(self, path: str) -> AbstractContextManager[IO[bytes]]:
+        """The file, open for writing piece by piece; it is there, whole, when the block ends well."""
 
     def create(self, path: str, data: bytes) -> bool:
         """Writes the file if there is none of that name; False when somebody else was first."""
@@ -103,15 +107,24 @@ class Folder:
         return Path(self.location(path)).stat().st_size
 
     def put(self, path: str, data: bytes) -> None:
+        with self.writing(path) as file:
+            file.write(data)
+
+    @contextlib.contextmanager
+    def writing(self, path: str) -> Iterator[IO[bytes]]:
         target = Path(self.location(path))
-        with _temporary(target, data) as temporary:
-            temporary.replace(target)
+        with _temporary(target) as file:
+            yield file
+            _settle(file)
+            Path(file.name).replace(target)
 
     def create(self, path: str, data: bytes) -> bool:
         target = Path(self.location(path))
         try:
-            with _temporary(target, data) as temporary:
-                os.link(temporary, target)
+            with _temporary(target) as file:
+                file.write(data)
+                _settle(file)
+                os.link(file.name, target)
         except FileExistsError:
             return False
         return True
@@ -139,18 +152,35 @@ class Folder:
 
 
 @contextlib.contextmanager
-def _temporary(target: Path, data: bytes) -> Iterator[Path]:
+def _temporary(target: Path) -> Iterator[IO[bytes]]:
+    """A file beside the target, removed at the end unless it took the target's place."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=".writing-")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        traffic.count(written=len(data))
-        yield Path(name)
-    finally:
-        Path(name).unlink(missing_ok=True)
+    with tempfile.NamedTemporaryFile(dir=target.parent, prefix=".writing-", delete=False) as file:
+        try:
+            yield cast(IO[bytes], file)
+        finally:
+            Path(file.name).unlink(missing_ok=True)
+
+
+def _settle(file: IO[bytes]) -> None:
+    """Everything written is on the disk, and counted."""
+    file.flush()
+    os.fsync(file.fileno())
+    traffic.count(written=file.tell())
+
+
+class Hashing(io.RawIOBase):
+    """What is written to it goes on to a file and into a hash; closing it leaves the file open."""
+
+    def __init__(self, file: IO[bytes], hashed: Any) -> None:
+        self._file, self._hashed = file, hashed
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self._hashed.update(data)
+        return self._file.write(data)
 
 
 def at_once(ask: Callable[[_Asked], _Answer], questions: Iterable[_Asked]) -> list[_Answer]:

@@ -6,11 +6,10 @@ features row per image, as Parquet and as one CSV (image, label, split, group, f
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -182,19 +181,22 @@ def _wanted(work: Work) -> tuple[list[File], pa.Table]:
 
 
 def write_csv(work: Work, files: list[File], n_components: int) -> File:
-    """The feature table as one CSV, written file by file so that the driver never holds it whole."""
+    """The feature table as one CSV; the driver holds one features file of it at a time."""
     import pyarrow as pa
     import pyarrow.csv as pc
 
     names = ["image", "label", "split", "group", *(f"f{i}" for i in range(n_components))]
     schema = pa.schema([(name, pa.string() if i < 4 else pa.float64()) for i, name in enumerate(names)])
-    buffer = io.BytesIO()
-    n_rows = 0
-    with pc.CSVWriter(buffer, schema) as writer:
-        for file in files:
-            table = work.lake.read_rows([file])
-            table = table.filter(pa.compute.equal(table["copy"], 0))
-            matrix = table["features"].combine_chunks().flatten().to_numpy().reshape(-1, n_components)
-            writer.write_table(pa.Table.from_arrays([*(table[name] for name in names[:4]), *map(pa.array, matrix.T)], schema=schema))
-            n_rows += table.num_rows
-    return work.lake.write_file(work.lake.run_folder(work.run), "features.csv", buffer.getvalue(), rows=n_rows)
+
+    def write(csv: IO[bytes]) -> int:
+        n_rows = 0
+        with pc.CSVWriter(csv, schema) as writer:
+            for file in files:
+                table = work.lake.read_rows([file])
+                table = table.filter(pa.compute.equal(table["copy"], 0))
+                matrix = table["features"].combine_chunks().flatten().to_numpy().reshape(-1, n_components)
+                writer.write_table(pa.Table.from_arrays([*(table[name] for name in names[:4]), *map(pa.array, matrix.T)], schema=schema))
+                n_rows += table.num_rows
+        return n_rows
+
+    return work.lake.write_stream(work.lake.run_folder(work.run), "features.csv", write)
