@@ -36,7 +36,7 @@ def predicted(features: pa.Table, classifier: Classifier) -> pa.Table:
     """A predictions row for each features row, in the columns of the contract."""
     import pyarrow as pa
 
-    matrix = features["features"].combine_chunks().flatten().to_numpy().reshape(features.num_rows, -1)
+    matrix = features["features"].combine_chunks().flatten().to_numpy().reshape(-1, len(classifier.layers[0][0]))
     # One at a time: the same bits as the served model's.
     answers = [probabilities(classifier, row) for row in matrix]
     best = [int(answer.argmax()) for answer in answers]
