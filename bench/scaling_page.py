@@ -67,18 +67,11 @@ def limits() -> list[Limit]:
             "one CSV for each file of features, written by the task that has it",
         ),
         Limit(
-            "listing, placements, roster and index as rows of the driver",
+            "listing, placements, roster, index and slices as rows of the driver",
             3 * value("driver_bytes"),
             8e9,
             "8 GB: three copies are alive while they are compared",
             "the snapshot as parts by the first byte of the content hash, compared in Spark; the driver keeps counts",
-        ),
-        Limit(
-            "`wanted` is broadcast to every executor",
-            150,
-            8e9,
-            "8 GB, Spark's own bound",
-            "rows in the order of their part, so that each task reads the few that name its part",
         ),
         Limit(
             "the landing zone is listed by one reader",
