@@ -10,6 +10,7 @@ from pathlib import Path
 from bench.cost_model import (
     GB_MONTH_USD,
     MB,
+    PART_BYTES,
     RATES,
     ROW_GROUP_BYTES,
     Case,
@@ -60,10 +61,10 @@ def limits() -> list[Limit]:
             "raise the knob on a larger driver; then fit on a sample of groups, or by gradient steps over parts in Spark",
         ),
         Limit(
-            "`features.csv`, one file made in the driver's memory",
+            "`features.csv`, one object written by the driver",
             value("csv_bytes"),
-            4e9,
-            "4 GB of a driver's memory",
+            10_000 * PART_BYTES,
+            "S3's 10,000 pieces of 32 MB an object",
             "one CSV for each file of features, written by the task that has it",
         ),
         Limit(
