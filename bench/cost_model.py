@@ -27,7 +27,8 @@ class Rate:
     source: str
 
 
-_EFFORT = "measured: `effort` of a run on fruits10, preset `default`"
+_RESULTS = "measured: bench/RESULTS.md"
+_COLUMNS = "by its columns"
 _ASSUMED = "assumed"
 RATES: Mapping[str, Rate] = {
     "image_bytes": Rate(4_740, "bytes", "a picture of 100 pixels, as landed", "measured: fruits10, 32.4 MB in 6,821 files"),
@@ -36,15 +37,19 @@ RATES: Mapping[str, Rate] = {
     "rows": Rate(
         3.25, "an image", "feature rows: a training image, its copy and two turns, or a test image", "the recipe, at that share of train"
     ),
-    "feature_bytes": Rate(2_200, "bytes", "a row of 256 components", _EFFORT),
-    "csv_bytes": Rate(4_900, "bytes", "a line of features.csv", _EFFORT),
-    "ingest_ms": Rate(1.0, "ms of a core", "ingest, an image", _EFFORT),
-    "describe_ms": Rate(4.0, "ms of a core", "describe, an image with its copies", _EFFORT),
-    "learn_vocabulary_ms": Rate(0.3, "ms of a core", "learn_vocabulary, an image: reading and drawing", _EFFORT),
-    "encode_ms": Rate(3.0, "ms of a core", "encode, an image with its copies and turns", _EFFORT),
-    "train_ms": Rate(1.5, "ms of the driver", "train, an image", _EFFORT),
-    "evaluate_ms": Rate(0.5, "ms of the driver", "evaluate, an image", _EFFORT),
-    "driver_ms": Rate(0.2, "ms of the driver", "rows of listing, roster and index, a stage and image", _EFFORT),
+    "feature_bytes": Rate(2_200, "bytes", "a feature row of 256 components", _COLUMNS),
+    "csv_bytes": Rate(4_900, "bytes", "a line of features.csv", _COLUMNS),
+    "ingest_ms": Rate(0.47, "ms of a core", "ingest, an image", f"{_RESULTS}, 4 and 8 s for 6,821 and 23,854 images on 2 cores"),
+    "describe_ms": Rate(
+        2.8, "ms of a core", "describe, an image and its copies", "measured: docs/architecture.md, 1.6 ms an image or copy"
+    ),
+    "learn_vocabulary_ms": Rate(0.12, "ms of a core", "learn_vocabulary, an image", f"{_RESULTS}, 9 and 10 s for the same"),
+    "encode_ms": Rate(2.6, "ms of a core", "encode, an image, its copies and turns", "measured: docs/ablation.md, 2.4 − 1.6 ms a row"),
+    "train_ms": Rate(
+        4.6, "ms of the driver", "train, an image", f"{_RESULTS}, 0.57 with `fast`; 8 times that assumed: 4 rows an image, twice as wide"
+    ),
+    "evaluate_ms": Rate(0.14, "ms of the driver", "evaluate, an image", f"{_RESULTS}, 10 and 13 s for 1,714 and 6,910 test images"),
+    "driver_ms": Rate(0.05, "ms of the driver", "rows of listing, roster, index and slices, a stage and image", _ASSUMED),
     "driver_bytes": Rate(250, "bytes", "the same rows in the driver's memory, an image", "measured: docs/architecture.md"),
     "list_s": Rate(0.15, "s", "a page of 1,000 names from S3", _ASSUMED),
     "core": Rate(0.5, "cores", "what a vCPU does of a core that the rates were measured on", _ASSUMED),

@@ -10,6 +10,7 @@ from pathlib import Path
 from bench.cost_model import (
     GB_MONTH_USD,
     MB,
+    PART_BYTES,
     RATES,
     ROW_GROUP_BYTES,
     Case,
@@ -60,25 +61,18 @@ def limits() -> list[Limit]:
             "raise the knob on a larger driver; then fit on a sample of groups, or by gradient steps over parts in Spark",
         ),
         Limit(
-            "`features.csv`, one file made in the driver's memory",
+            "`features.csv`, one object written by the driver",
             value("csv_bytes"),
-            4e9,
-            "4 GB of a driver's memory",
+            10_000 * PART_BYTES,
+            "S3's 10,000 pieces of 32 MB an object",
             "one CSV for each file of features, written by the task that has it",
         ),
         Limit(
-            "listing, placements, roster and index as rows of the driver",
+            "listing, placements, roster, index and slices as rows of the driver",
             3 * value("driver_bytes"),
             8e9,
             "8 GB: three copies are alive while they are compared",
             "the snapshot as parts by the first byte of the content hash, compared in Spark; the driver keeps counts",
-        ),
-        Limit(
-            "`wanted` is broadcast to every executor",
-            150,
-            8e9,
-            "8 GB, Spark's own bound",
-            "rows in the order of their part, so that each task reads the few that name its part",
         ),
         Limit(
             "the landing zone is listed by one reader",

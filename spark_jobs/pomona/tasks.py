@@ -178,6 +178,8 @@ def warm_workers(context: SparkContext) -> None:
 
 
 def _imported(given: Iterable[_Given]) -> Iterator[_Given]:
+    # pyarrow looks for pandas with the first array that it makes.
+    import pandas  # noqa: F401
     import pyarrow.parquet  # noqa: F401
 
     yield from given

@@ -77,11 +77,12 @@ class Work:
 
             context = SparkContext.getOrCreate(SparkConf().setAppName(f"pomona {self.order.stage.name} {self.run}"))
             context.setLogLevel("ERROR")
+            # Before anybody has the context: the first tasks of a job that came in between would do the importing, and straggle.
+            warm_workers(context)
             return context
 
         pool = ThreadPoolExecutor(1, thread_name_prefix="spark")
         coming = pool.submit(made)
-        pool.submit(lambda: warm_workers(coming.result()))
         pool.shutdown(wait=False)
         return coming
 

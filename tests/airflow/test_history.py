@@ -64,6 +64,7 @@ def test_a_stage_s_event_log_opens_in_the_history_server(tmp_path: Path) -> None
     finally:
         server.terminate()
         server.wait(30)
+    assert "http://127.0.0.1" in log.read_text()
     assert [each["name"] for each in shown] == ["pomona describe run-1"], log.read_text()
 
 
