@@ -1,6 +1,6 @@
 """Measures, prints the table, and writes the measured sections of bench/RESULTS.md anew.
 
-    python -m bench [describing] [photographs] [fruits10] [threebody]
+    python -m bench [stages] [photographs] [fruits10] [threebody]
 
 Real images are found through POMONA_REAL_IMAGES, a folder with `fruits10/` and `threebody/`; drawn ones stand in where they can.
 """
@@ -20,15 +20,15 @@ from pathlib import Path
 
 import psutil
 
-from bench import chains, describing, photographs
+from bench import chains, photographs, stages
 from bench.measure import Row, load
 from bench.stand import PROJECT, VARIABLE, Stand, stand
 
 GROUPS: Mapping[str, Callable[[Stand], Iterable[Row]]] = {
-    "describing": describing.measure,
-    "photographs": photographs.measure,
+    "stages": stages.measure,
     "fruits10": chains.fruits10,
     "threebody": chains.threebody,
+    "photographs": photographs.measure,
 }
 RESULTS = Path(__file__).with_name("RESULTS.md")
 _HEAD = "# Figures\n\nWritten by `make bench`; `python -m bench NAME` measures one section anew. Each section was measured in one run.\n"
