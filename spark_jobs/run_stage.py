@@ -14,6 +14,7 @@ import logging
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 # spark-submit runs this file by its path, so the package beside it is found here or, on a cluster, in its zip.
 sys.path.insert(0, str(Path(__file__).resolve().parent))
@@ -51,7 +52,7 @@ def reported(work: Work) -> int:
                 LOG.info("%s: this job is done already: %s", order.stage.name, left["line"])
                 return 0
             result = done(work)
-        return _report(work, started, result.status, result.line, result.counts)
+        return _report(work, started, result.status, result.line, result.counts, work.effort(result.counts))
     except CopyAtWork as other:
         LOG.info("%s: %s, so this copy ends", order.stage.name, other)
         return 0
@@ -67,12 +68,20 @@ def reported(work: Work) -> int:
         raise
 
 
-def _report(work: Work, started: str, status: Status, line: str, counts: Mapping[str, int | float] | None = None) -> int:
+def _report(
+    work: Work,
+    started: str,
+    status: Status,
+    line: str,
+    counts: Mapping[str, int | float] | None = None,
+    effort: Mapping[str, Any] | None = None,
+) -> int:
     """The exit code of the status, once the outcome stands in the lake."""
     stage, seconds, code = work.order.stage.name, round(work.seconds, 3), EXIT_CODES[status]
-    outcome = {"stage": stage, "run": work.run, "job": work.order.job, "status": status, "line": line, "counts": dict(counts or {})}
+    outcome = {"stage": stage, "run": work.run, "job": work.order.job, "status": status, "line": line}
+    told = {"counts": dict(counts or {}), "effort": effort, "seconds": seconds, "started": started, "ended": now()}
     try:
-        work.lake.put_outcome(work.run, stage, {**outcome, "seconds": seconds, "started": started, "ended": now()})
+        work.lake.put_outcome(work.run, stage, {**outcome, **told})
     except (BadInput, StoreAway, OSError):
         # The line below says what went wrong; that the lake cannot be told either is no news. A success must be told.
         if code == 0:

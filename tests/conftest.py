@@ -85,7 +85,7 @@ class Runs:
         work = self.work(run, stage, **knobs)
         result = done(work)
         outcome = {"stage": stage, "run": run, "status": result.status, "line": result.line, "counts": dict(result.counts)}
-        self.lake.put_outcome(run, stage, {**outcome, "seconds": work.seconds})
+        self.lake.put_outcome(run, stage, {**outcome, "effort": work.effort(result.counts), "seconds": work.seconds})
         return result
 
     def through(self, run: str, last: str = "register", **knobs: Any) -> dict[str, Result]:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from pomona import store_faults
+from pomona import store_faults, traffic
 from pomona.s3 import S3
 
 LOG = logging.getLogger("pomona")
@@ -97,6 +97,7 @@ class Bucket:
     def put(self, path: str, data: bytes) -> None:
         if len(data) < 2 * _PART_BYTES:
             self._called("put_object", **self._at(path), Body=data)
+            traffic.count(written=len(data))
             return
         # s3fs would begin a large file anew for each part that fails.
         upload = {**self._at(path), "UploadId": self._called("create_multipart_upload", **self._at(path))["UploadId"]}
@@ -106,6 +107,7 @@ class Bucket:
                 answer = self._called("upload_part", **upload, PartNumber=number, Body=data[start : start + _PART_BYTES])
                 parts.append({"PartNumber": number, "ETag": answer["ETag"]})
             self._complete(path, len(data), upload, parts)
+            traffic.count(written=len(data))
         except BaseException:
             with contextlib.suppress(store_faults.StoreFault, store_faults.StoreAway, OSError):
                 self._called("abort_multipart_upload", **upload)
@@ -123,6 +125,7 @@ class Bucket:
         """Writes the object if there is none; after a reply that got lost the refusal may be our own first try's: it is read back."""
         try:
             self._called("put_object", **self._at(path), Body=data, IfNoneMatch="*")
+            traffic.count(written=len(data))
         except OSError as error:
             if store_faults.code(error) not in _REFUSED:
                 raise
@@ -273,7 +276,9 @@ def _sync(fs: Any, asked: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
 async def _body(fs: Any, asked: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
     answer = await fs._call_s3("get_object", **asked)
     async with answer["Body"] as body:
-        return answer, await body.read()
+        data = await body.read()
+    traffic.count(read=len(data))
+    return answer, data
 
 
 def _time(time: Any) -> str:

@@ -46,6 +46,7 @@ def found(images: DataFrame, *, max_distance: int) -> pa.Table:
     from pyspark.sql import functions as sf
 
     from pomona.formats import arrow_schema
+    from pomona.work import in_worker
 
     if not 0 <= max_distance <= MAX_DISTANCE:
         raise ValueError(f"max_distance={max_distance}: four bands find near copies of 0 to {MAX_DISTANCE} bits")
@@ -54,7 +55,7 @@ def found(images: DataFrame, *, max_distance: int) -> pa.Table:
         (sf.col("split") == "test").alias("is_test"), "fingerprint", "content", sf.posexplode(bands).alias("band", "value")
     )
     # A pair that shares several bands is found in each: four rows for an image at most.
-    pairs = banded.repartition("band", "value").mapInArrow(_search(max_distance), _PAIRS).toPandas()
+    pairs = banded.repartition("band", "value").mapInArrow(in_worker(_search(max_distance)), _PAIRS).toPandas()
     once = pairs.sort_values(["content", "distance", "fingerprint"]).drop_duplicates("content")
     table = pa.Table.from_pandas(once.drop(columns="fingerprint"), schema=arrow_schema("near_copies"), preserve_index=False)
     return table.replace_schema_metadata(None)

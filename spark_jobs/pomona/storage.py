@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import shutil
 import tempfile
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Protocol
 
+from pomona import traffic
 from pomona.outcome import BadInput
 from pomona.s3 import S3
 
@@ -79,10 +81,11 @@ class Folder:
         return f"{self.root}/{path}"
 
     def get(self, path: str) -> bytes:
-        return Path(self.location(path)).read_bytes()
+        with self.opened(path) as file:
+            return file.read()
 
     def opened(self, path: str) -> IO[bytes]:
-        return Path(self.location(path)).open("rb")
+        return io.BufferedReader(traffic.CountedFile(Path(self.location(path))))
 
     def exists(self, path: str) -> bool:
         return Path(self.location(path)).exists()
@@ -135,6 +138,7 @@ def _temporary(target: Path, data: bytes) -> Iterator[Path]:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
+        traffic.count(written=len(data))
         yield Path(name)
     finally:
         Path(name).unlink(missing_ok=True)

@@ -8,6 +8,7 @@ from typing import Any
 
 from pomona.command import Place
 from pomona.cost import Cost
+from pomona.effort import RECORDS
 from pomona.lake import now
 from pomona.standing import Standing
 
@@ -17,15 +18,6 @@ _COUNTS = (
     "train", "test", "labels", "groups",
 )  # fmt: skip
 _SCORE = ("accuracy", "accuracy_interval", "macro_f1", "macro_f1_interval", "n_images", "n_groups")
-# What of each stage is counted per second in the report.
-_RECORDS = {
-    "ingest": "new",
-    "describe": "described",
-    "learn_vocabulary": "sampled",
-    "encode": "images",
-    "train": "train",
-    "evaluate": "test",
-}
 
 
 @dataclass(frozen=True)
@@ -87,7 +79,7 @@ class Facts:
 
     def records(self, stage: str) -> int | None:
         """How many records the stage handled; None where nothing is counted."""
-        name = _RECORDS.get(stage)
+        name = RECORDS.get(stage)
         return int(self.manifests[stage]["counts"][name]) if name else None
 
 

@@ -8,12 +8,13 @@ import importlib.resources
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.resources.abc import Traversable
 from typing import TYPE_CHECKING, Any
 
+from pomona import effort, traffic
 from pomona.command import Order
 from pomona.lake import Lake
 from pomona.outcome import File
@@ -35,7 +36,7 @@ class Work:
 
     order: Order
     lake: Lake
-    started: float = field(default_factory=time.monotonic)
+    meter: effort.Meter = field(default_factory=effort.Meter)
 
     @property
     def run(self) -> str:
@@ -48,7 +49,13 @@ class Work:
     @property
     def seconds(self) -> float:
         """Since the stage began."""
-        return time.monotonic() - self.started
+        return self.meter.seconds
+
+    def effort(self, counts: Mapping[str, int | float]) -> dict[str, Any]:
+        """What the stage cost until now; `counts` are those of its result."""
+        records = counts.get(effort.RECORDS.get(self.order.stage.name, ""))
+        session: SparkSession | None = self.__dict__.get("spark")
+        return self.meter.effort(session.sparkContext if session else None, records=None if records is None else int(records))
 
     @cached_property
     def spark(self) -> SparkSession:
@@ -85,7 +92,10 @@ class Work:
         """
         from pyspark.sql import functions as sf
 
-        share = sum(self.lake.size(path) for path in paths) // (_TASKS_A_CORE * self.cores)
+        size = sum(self.lake.size(path) for path in paths)
+        # Spark reads them whole: `wanted` is joined behind.
+        traffic.count(read=size)
+        share = size // (_TASKS_A_CORE * self.cores)
         conf = self.spark.conf
         conf.set("spark.sql.files.maxPartitionBytes", str(min(_MAX_SPLIT_BYTES, max(_MIN_SPLIT_BYTES, share))))
         conf.set("spark.sql.files.openCostInBytes", str(64 << 10))
@@ -187,7 +197,11 @@ def _sources(folder: Traversable, below: str) -> Iterator[tuple[str, bytes]]:
 def in_worker(
     transform: Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]],
 ) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
-    """The transform, run with one OpenCV thread and OpenCV's warnings off; the engine's environment does it for BLAS."""
+    """The transform, run with one OpenCV thread and OpenCV's warnings off; the engine's environment does it for BLAS.
+
+    Behind each task the worker tells what it used (see `effort`).
+    """
+    told = effort.accumulated()
 
     @functools.wraps(transform)
     def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -196,5 +210,7 @@ def in_worker(
         cv2.setNumThreads(1)
         cv2.utils.logging.setLogLevel(0)
         yield from transform(batches)
+        if told:
+            effort.tell(told)
 
     return run
