@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import statistics
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -60,7 +61,7 @@ def started(at: Stand, usages: Mapping[str, Usage], spans: Mapping[str, Span]) -
 
 def _installed(at: Stand) -> float:
     submit = Path(pyspark.__file__).parent / "bin" / "spark-submit"
-    return _fastest([str(submit), "--master", "local[2]", str(_JOB)], at, {})
+    return _fastest([str(submit), "--master", "local[2]", str(_JOB)], at, {"PYSPARK_PYTHON": sys.executable})
 
 
 def _prepared(at: Stand) -> float:
