@@ -62,11 +62,11 @@ def _bags(words: DataFrame, images: DataFrame, n_words: int) -> DataFrame:
     counted = words.groupBy("content", "prediction").count()
     listed = counted.groupBy("content").agg(sf.collect_list(sf.struct("prediction", "count")).alias("counts"))
 
-    @sf.udf(VectorUDT())
-    def vector(counts: Any) -> SparseVector:
+    def bag(counts: Any) -> SparseVector:
         total = sum(row["count"] for row in counts)
         return SparseVector(n_words, {row["prediction"]: (row["count"] / total) ** 0.5 for row in counts})
 
+    vector = sf.udf(bag, VectorUDT())
     bags = listed.select("content", vector("counts").alias("bag"))
     joined = images.select("content", "split", array_to_vector("histogram").alias("colours")).join(bags, "content")
     return VectorAssembler(inputCols=["bag", "colours"], outputCol="vector").transform(joined).select("content", "split", "vector")
