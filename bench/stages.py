@@ -19,8 +19,13 @@ _GOAL_WHOLE, _GOAL_NOTHING_S, _GOAL_NEW = 1.5, 25, 0.05
 
 
 def measure(at: Stand) -> Iterable[Row]:
-    """The rows in the order of the chain; then what follows it on the same lake."""
+    """The rows in the order of the chain, then what follows it on the same lake; drawn images are measured but not judged."""
     source, name = pictures("threebody", at)
+    judged = real("threebody") is not None
+    yield from (row if judged else row._replace(met=None) for row in _rows(at, source, name))
+
+
+def _rows(at: Stand, source: Path, name: str) -> Iterator[Row]:
     landing = at.folder / "landing"
     files = [linked(path, landing / path.relative_to(source)) for path in photographs(source)]
     whole = ran(at, "stages", landing, FAST)
@@ -34,7 +39,7 @@ def measure(at: Stand) -> Iterable[Row]:
     yield _encode(whole, loops["encode"])
     yield from answers.measure(at, orders, whole)
     yield _whole(whole, loops)
-    yield _nothing_new(at, landing, judged=real("threebody") is not None)
+    yield _nothing_new(at, landing)
     yield from _some_new(at, whole, landing)
 
 
@@ -127,10 +132,10 @@ def _whole(whole: Ran, loops: Mapping[str, Loop]) -> Row:
     return Row(what, f"{ratio:.2f} ×", f"≤ {_GOAL_WHOLE} ×", ratio <= _GOAL_WHOLE, said)
 
 
-def _nothing_new(at: Stand, landing: Path, *, judged: bool) -> Row:
+def _nothing_new(at: Stand, landing: Path) -> Row:
     again = ran(at, "stages", landing, FAST)
     seconds, outcome = again.usage.seconds, again.lake.outcome(again.run, "ingest") or {}
-    met = seconds <= _GOAL_NOTHING_S if judged else None
+    met = seconds <= _GOAL_NOTHING_S
     return Row(
         "nothing new", f"{seconds:.1f} s", f"≤ {_GOAL_NOTHING_S} s in all", met, f"{outcome['line']}; ingest {outcome['seconds']:.1f} s"
     )

@@ -62,7 +62,8 @@ def _bags(words: DataFrame, images: DataFrame, n_words: int) -> DataFrame:
     counted = words.groupBy("content", "prediction").count()
     listed = counted.groupBy("content").agg(sf.collect_list(sf.struct("prediction", "count")).alias("counts"))
 
-    def bag(counts: Any) -> SparseVector:
+    # With type hints PySpark looks for a pandas function, and warns.
+    def bag(counts):  # type: ignore[no-untyped-def]
         total = sum(row["count"] for row in counts)
         return SparseVector(n_words, {row["prediction"]: (row["count"] / total) ** 0.5 for row in counts})
 

@@ -126,7 +126,7 @@ def test_answers_are_those_of_the_stage(chain: Chain) -> None:
     assert len(found["seconds_each"]) == len(predictions) - 2
 
 
-@pytest.mark.parametrize("way", ["opencv", "spark"])
+@pytest.mark.parametrize("way", ["opencv", pytest.param("spark", marks=pytest.mark.heavy)])
 def test_the_usual_ways_tell_the_fruits_apart(chain: Chain, tmp_path: Path, way: str) -> None:
     order = chosen(chain.orders, resolve(_KNOBS)) | {"lists": str(tmp_path / "lists"), "iterations": 2}
     found = opencv_way.opencv_way(order) if way == "opencv" else spark_way.spark_way(order)
