@@ -37,8 +37,8 @@ def _rows(few: Ran, many: Ran, name: str, *, judged: bool) -> Iterable[Row]:
     yield Row(
         f"drivers but train's, {name}", f"{grown[worst]:.2f} × ({worst})", f"≤ {_FLAT} × each", flat if judged else None, f"MB: {parts}"
     )
-    bound = before["train"] + 2 * (_matrix_bytes(many) - _matrix_bytes(few))
-    matrix = f"of the first run {before['train'] / MB:.0f} MB, and twice its matrix's growth, {_matrix_bytes(many) / MB:.0f} MB now"
+    bound = _FLAT * before["train"] + 2 * (_matrix_bytes(many) - _matrix_bytes(few))
+    matrix = f"{_FLAT} × the first run's {before['train'] / MB:.0f} MB and twice what its matrix grew to {_matrix_bytes(many) / MB:.1f} MB"
     figure, within = f"{after['train'] / MB:.0f} MB", after["train"] <= bound
     yield Row(f"train's driver, {name}", figure, f"≤ {bound / MB:.0f} MB", within if judged else None, matrix)
     peak = many.usage.peak_bytes / (1 << 30)
