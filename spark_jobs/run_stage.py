@@ -11,11 +11,15 @@ from __future__ import annotations
 import contextlib
 import importlib
 import logging
+import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+# BLAS rounds by its number of threads, and two that wait for each other on a busy machine take three times the processor time of one.
+os.environ |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 # spark-submit runs this file by its path, so the package beside it is found here or, on a cluster, in its zip.
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
@@ -102,6 +106,8 @@ def done(work: Work) -> Result:
     stop_if_outdated(work.lake, run, stage.reads)
     inputs = work.lake.digests(run, stage.reads)
     work.lake.forget_manifest(run, stage.name)
+    if stage.has_tasks:
+        work.warm()
     try:
         result: Result = importlib.import_module(f"pomona.jobs.{stage.name}").run(work)
     except KeyError as missing:
@@ -128,13 +134,15 @@ def _text(error: BaseException) -> str:
 
 
 def _cause(error: BaseException) -> str:
-    """The error in one line; of one from a Python worker the line that it ended with, behind its traceback; of the JVM's what Java said."""
+    """The error in one line; of one from a Python worker the line behind its traceback; of the JVM's what Java said."""
     if isinstance(error, KeyboardInterrupt):
         return "ended from outside before it was done"
-    lines = [line for line in str(error).strip().splitlines() if line.strip()] or [""]
-    if type(error).__name__ == "Py4JJavaError" and len(lines) > 1:
-        return lines[1].removeprefix(": ").strip()
-    return lines[-1].strip() if type(error).__name__ == "PythonException" else f"{type(error).__name__}: {lines[0]}"
+    text, kind = str(error).strip(), type(error).__name__
+    lines = [line for line in text.splitlines() if line.strip()] or [""]
+    if "PythonException" in (kind, *re.findall(r"\w+(?=: )", lines[1] if lines[1:] else "")):
+        worker = text.partition("\n\tat ")[0].rpartition("Traceback (most recent call last):\n")[2]
+        return next((line.strip() for line in worker.splitlines() if line[:1].strip()), lines[-1].strip())
+    return lines[1].removeprefix(": ").strip() if kind == "Py4JJavaError" and lines[1:] else f"{kind}: {lines[0]}"
 
 
 if __name__ == "__main__":

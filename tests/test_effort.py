@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 import time
 
+import pyarrow as pa
 import pytest
 
 from pomona import effort, traffic
 from pomona.effort import Meter, Share
 from pomona.lake import Lake
 from pomona.landing import Landing
+from pomona.tasks import Tasks, warm_workers
 from pomona.traffic import Traffic
-from pomona.work import in_worker
+
+NUMBERS = pa.schema([("number", pa.int64())])
 
 
 def busy(seconds: float) -> None:
@@ -24,26 +27,28 @@ def busy(seconds: float) -> None:
 
 @pytest.fixture
 def numbers(spark):
-    """Twelve rows in four partitions, as many in each, a shuffle away from where they were made."""
-    return spark.createDataFrame([(i,) for i in range(12)], "number long").repartition(4)
+    """Twelve rows in four tasks, three in each, a shuffle away from where they were made."""
+    made = Tasks.over_table(spark.sparkContext, pa.table({"number": range(12)}, NUMBERS), 4)
+    return made.shuffled(lambda batch: batch["number"].to_numpy())
 
 
 def test_tasks_of_this_stage_count_and_earlier_ones_of_the_session_do_not(spark, numbers):
     def slow(batches):
-        for batch in batches:
-            time.sleep(0.4 if 0 in batch["number"].to_pylist() else 0.1)
-            yield batch
+        numbers = [number for batch in batches for number in batch["number"].to_pylist()]
+        time.sleep(1.5 if 0 in numbers else 0.1)
+        yield pa.RecordBatch.from_pydict({"number": numbers}, NUMBERS)
 
-    numbers.mapInArrow(slow, "number long").collect()
+    numbers.map(slow).table(NUMBERS)
     meter = Meter()
     before = time.time()
-    numbers.mapInArrow(slow, "number long").collect()
+    numbers.map(slow).table(NUMBERS)
     found = meter.effort(spark.sparkContext, records=12)
     heaviest = max(found["spark_stages"], key=lambda stage: stage["task_s"])
     assert (heaviest["tasks"], found["cores"], found["records"]) == (4, 2, 12)
     assert found["tasks"] == sum(stage["tasks"] for stage in found["spark_stages"]) < 12
-    assert found["task_max_s"] >= 0.4 > found["task_median_s"] >= 0.1
-    assert found["task_s"] >= 0.7
+    assert found["task_max_s"] >= 1.5
+    assert found["task_max_s"] > found["task_median_s"] >= 0.1
+    assert found["task_s"] >= 1.8
     assert before - 0.01 <= found["first_task"] < found["last_task"] <= time.time()
 
 
@@ -53,13 +58,27 @@ def test_a_workers_processor_time_comes_to_the_driver(spark, numbers):
             busy(0.2)
             yield batch
 
-    transform = in_worker(working)
-    numbers.mapInArrow(transform, "number long").collect()
+    numbers.map(working).table(NUMBERS)
     meter = Meter()
-    numbers.mapInArrow(transform, "number long").collect()
+    numbers.map(working).table(NUMBERS)
     found = meter.effort(spark.sparkContext, records=None)
     assert 0.8 <= found["worker_cpu_s"] < 1.6
     assert found["cpu_s"] > found["worker_cpu_s"]
+
+
+def test_warmed_workers_have_their_libraries_and_their_job_is_no_work_of_the_stage(spark):
+    def libraries(batches):
+        import sys
+
+        for _ in batches:
+            yield pa.RecordBatch.from_pydict({"number": [int("cv2" in sys.modules)]}, NUMBERS)
+
+    meter = Meter()
+    warm_workers(spark.sparkContext)
+    assert meter.effort(spark.sparkContext, records=None)["tasks"] == 0
+    table = pa.table({"number": range(2)}, NUMBERS)
+    assert Tasks.over_table(spark.sparkContext, table, 2).map(libraries).table(NUMBERS)["number"].to_pylist() == [1, 1]
+    assert meter.effort(spark.sparkContext, records=None)["tasks"] == 2
 
 
 def test_bytes_that_workers_write_and_read_count(spark, numbers, tmp_path):
@@ -73,7 +92,7 @@ def test_bytes_that_workers_write_and_read_count(spark, numbers, tmp_path):
             yield batch
 
     meter = Meter()
-    numbers.mapInArrow(in_worker(writing), "number long").collect()
+    numbers.map(writing).table(NUMBERS)
     lake.put("driver", bytes(7))
     found = meter.effort(spark.sparkContext, records=None)
     assert (found["read_bytes"], found["written_bytes"]) == (1200, 1207)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from pomona import near_copies
 from pomona.near_copies import MAX_DISTANCE, nearest
+from pomona.tasks import Tasks
 from pomona.vision.fingerprint import fingerprint
 
 ALL_BITS = np.uint64(1) << np.arange(64, dtype=np.uint64)
@@ -33,8 +34,9 @@ def every_pair(rows: list[Row], max_distance: int) -> list[dict[str, Any]]:
 
 
 def found(spark: Any, rows: list[Row], max_distance: int = MAX_DISTANCE) -> pa.Table:
-    frame = spark.createDataFrame(rows, "content string, split string, fingerprint long")
-    return near_copies.found(frame, max_distance=max_distance)
+    schema = pa.schema([("content", pa.string()), ("split", pa.string()), ("fingerprint", pa.int64())])
+    images = pa.table([list(column) for column in zip(*rows, strict=True)] or [[], [], []], schema=schema)
+    return near_copies.found(Tasks.over_table(spark.sparkContext, images, 3), max_distance=max_distance)
 
 
 def signed(value: int) -> int:

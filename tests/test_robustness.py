@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from pomona import robustness
 from pomona.vision.chain import Chain
 from pomona.vision.corruptions import CORRUPTIONS
-from pomona.vision.decode import decode
 
 
 def rows_of(*counts: tuple[str, str, int]) -> pd.DataFrame:
@@ -48,8 +47,8 @@ class Bright:
         self.knobs = {"side_px": 64}
         self.classifier = SimpleNamespace(classes=("dark", "light"))
 
-    def answer(self, data: bytes) -> NDArray[np.float64]:
-        mean = float(decode(data, side_px=64).mean())
+    def answer_decoded(self, image: NDArray[np.uint8]) -> NDArray[np.float64]:
+        mean = float(image.mean())
         return np.array([float(mean < 128), float(mean >= 128)])
 
 

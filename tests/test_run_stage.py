@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 
+import pyarrow as pa
 import pytest
+from pyspark.errors import PythonException
 
 import run_stage
 from pomona import command
@@ -12,6 +14,7 @@ from pomona.knobs import resolve
 from pomona.lake import Lake
 from pomona.outcome import BadInput, Result
 from pomona.store_faults import StoreFault
+from pomona.tasks import Tasks
 
 FULL = "s3://fruit/n is full (507): make room or raise the quota"
 
@@ -66,6 +69,36 @@ def test_a_fault_of_the_store_in_a_worker_or_the_jvm_is_bad_input(ordered, tmp_p
     assert ordered(worker) == 2
     outcome = Lake(str(tmp_path / "lake"), "n").outcome("r", "ingest")
     assert (outcome["status"], outcome["line"]) == ("bad_input", FULL)
+
+
+def test_an_error_of_a_worker_is_told_by_the_line_behind_its_last_traceback(ordered, tmp_path, spark):
+    def worker(_):
+        def failing(batches):
+            try:
+                raise ValueError("what came first")
+            except ValueError as error:
+                raise ArithmeticError("seven is odd\nand more of it") from error
+
+        table = pa.table({"number": [1]})
+        Tasks.over_table(spark.sparkContext, table, 1).map(failing).table(table.schema)
+
+    with pytest.raises(PythonException, match="seven is odd"):
+        ordered(worker)
+    outcome = Lake(str(tmp_path / "lake"), "n").outcome("r", "ingest")
+    assert (outcome["status"], outcome["line"]) == ("fault", "ArithmeticError: seven is odd")
+
+
+def test_an_error_of_a_worker_is_told_so_where_spark_has_no_sql_session_too(ordered, tmp_path):
+    def worker(_):
+        raise Py4JJavaError(
+            "An error occurred while calling z:collectAndServe.\n: org.apache.spark.api.python.PythonException: [PYTHON_EXCEPTION] An "
+            'exception was thrown from the Python worker: Traceback (most recent call last):\n  File "x.py", line 5, in f\n    raise\n'
+            "pomona.x.Odd: seven\nand more\n SQLSTATE: 38000\n\tat org.apache.spark\n\tat java.base"
+        )
+
+    with pytest.raises(Py4JJavaError):
+        ordered(worker)
+    assert Lake(str(tmp_path / "lake"), "n").outcome("r", "ingest")["line"] == "pomona.x.Odd: seven"
 
 
 def test_an_error_of_the_jvm_is_told_by_what_java_said(ordered, tmp_path):

@@ -145,7 +145,6 @@ def test_a_lake_on_s3_travels_as_texts_and_no_other_scheme_is_taken():
     lake = Lake("s3://fruit/a+b c", "n", S3(region="here"))
     assert pickle.loads(pickle.dumps(lake)) == lake
     assert lake.location("parts/x") == "s3://fruit/a+b c/n/parts/x"
-    assert lake.spark_location("parts/{x}") == r"s3a://fruit/a+b c/n/parts/\{x\}"
     for root in ("gs://fruit", "s3://"):
         with pytest.raises(BadInput, match="names neither a folder nor a bucket"):
             Lake(root, "n").names("")

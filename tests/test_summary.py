@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from pomona.command import Place
 from pomona.scoring import scores
 from pomona.standing import Standing
 from pomona.summary import Facts, figures, summary, worth
-from tests.report.documents import WITHOUT, metrics, verdict
+from tests.report.documents import WITHOUT, effort, metrics, verdict
 
 DESCRIBED = (Path(__file__).resolve().parents[1] / "docs" / "summary.md").read_text(encoding="utf-8")
 CONTENTS = [f"{i:064x}" for i in range(5)]
@@ -41,7 +42,9 @@ def facts(metrics: dict[str, Any], verdict: dict[str, Any]) -> Facts:
     stages = ("ingest", "describe", "learn_vocabulary", "encode", "train", "evaluate")
     place = Place("run", "orchard", "lake", "landing", "sqlite://")
     found = Facts(place, dict.fromkeys(stages, manifest), {stage: {"line": stage} for stage in stages}, metrics, verdict)
-    return found.registered(version=2, standing=Standing(moved=True, promoted="2026-11-17 14:00:05 UTC", champion=2), seconds=1.0)
+    return found.registered(
+        version=2, standing=Standing(moved=True, promoted="2026-11-17 14:00:05 UTC", champion=2), effort=effort(seconds=1.0, cores=None)
+    )
 
 
 def test_the_summary_tells_what_the_scores_are_worth() -> None:
@@ -87,17 +90,35 @@ def test_what_was_not_measured_is_null() -> None:
     assert document["verdict"]["rule"] is None
 
 
+def test_what_each_stage_cost_stands_with_its_words_and_an_earlier_releases_stages_are_left_out() -> None:
+    told = facts(metrics(CONTENTS, scored()), verdict(CONTENTS))
+    described = effort(seconds=20, cores=2, cpu_s=30, stages=[(1, 9, 8, 2.0, 3.0)])
+    document = summary(replace(told, outcomes={**told.outcomes, "describe": {"line": "", "seconds": 20.1, "effort": described}}))
+    assert list(document["effort"]) == ["describe", "register"]
+    found = document["effort"]["describe"]
+    assert (found["tasks"], found["cpu_s"], found["read_bytes"], found["skew"], found["alone_s"]) == (8, 30, 34_600_000, 1.5, 12.0)
+    assert (found["twice"], found["words"].split(":")[0]) == (1.25, "scales in part")
+    assert document["effort"]["register"]["words"] == "does not scale: it works on the driver alone"
+    assert (document["seconds"]["describe"], document["seconds"]["register"]) == (20.1, 1.0)
+
+
 def test_every_field_is_described() -> None:
     document = summary(facts(metrics(CONTENTS, scored()), verdict(CONTENTS)))
     rows = [
         (set(re.findall(r"`([^`]+)`", row.split("|")[1])), set(re.findall(r"`([^`]+)`", row))) for row in DESCRIBED.splitlines()[6:] if row
     ]
     for name, value in document.items():
-        apart = isinstance(value, dict) and name not in ("knobs", "stages", "seconds", "files", "cost", "hashes")
+        apart = isinstance(value, dict) and name not in ("knobs", "stages", "seconds", "files", "cost", "hashes", "effort")
         for field in value if apart else [name]:
             of_it = [row for first, row in rows if any(f"{cell}.".startswith(f"{name}.") for cell in first)]
             found = [row for row in of_it if {field, f"{name}.{field}"} & row]
             assert found, f"{name}.{field} is not in docs/summary.md"
+
+
+def test_every_figure_of_a_stages_effort_is_described() -> None:
+    document = summary(facts(metrics(CONTENTS, scored()), verdict(CONTENTS)))
+    (row,) = [row for row in DESCRIBED.splitlines() if row.startswith("| `effort`")]
+    assert set(document["effort"]["register"]) <= set(re.findall(r"`([^`]+)`", row))
 
 
 def test_mlflow_gets_the_same_figures_under_flat_names() -> None:

@@ -66,6 +66,7 @@ class Deployment:
     airflow_port: int
     mlflow_port: int
     serve_port: int
+    history_port: int
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Deployment:
@@ -111,7 +112,7 @@ class Deployment:
             ),
             spark_memory=check.memory("POMONA_SPARK_MEMORY", read("POMONA_SPARK_MEMORY") or "2g"),
             spark_ui=check.truth("POMONA_SPARK_UI", read("POMONA_SPARK_UI")),
-            spark_events=read("POMONA_SPARK_EVENTS") and check.place("POMONA_SPARK_EVENTS", read("POMONA_SPARK_EVENTS")),
+            spark_events=_events(read, engine, state),
             spark_connection=read("POMONA_SPARK_CONNECTION") or "spark_default",
             spark_driver_host=read("POMONA_SPARK_DRIVER_HOST"),
             spark_executor_memory=check.memory(
@@ -126,6 +127,7 @@ class Deployment:
             airflow_port=check.port("POMONA_AIRFLOW_PORT", read("POMONA_AIRFLOW_PORT") or "8080"),
             mlflow_port=check.port("POMONA_MLFLOW_PORT", read("POMONA_MLFLOW_PORT") or "5000"),
             serve_port=check.port("POMONA_SERVE_PORT", read("POMONA_SERVE_PORT") or "8000"),
+            history_port=check.port("POMONA_HISTORY_PORT", read("POMONA_HISTORY_PORT") or "18080"),
         )
 
     @property
@@ -160,6 +162,14 @@ def _stop_if_out_of_reach(engine: str, **places: str) -> None:
         schemes = ("http://", "https://", "arn:") if variable == "POMONA_TRACKING" else ("s3://",)
         if not value.startswith(schemes):
             raise BadSetting(f"{variable}={value!r} cannot be reached from AWS: POMONA_ENGINE={engine} needs {' or '.join(schemes)}…")
+
+
+def _events(read: Read, engine: str, state: Path) -> str:
+    """The folder of Spark's event logs, empty for none: EMR keeps its own, which its console opens."""
+    given = read("POMONA_SPARK_EVENTS")
+    if given == "none" or (not given and engine in ON_AWS):
+        return ""
+    return check.place("POMONA_SPARK_EVENTS", given or str(state / "events"))
 
 
 def _s3(read: Read) -> S3:

@@ -24,7 +24,6 @@ def conf(deployment: Deployment, *, cores: int) -> dict[str, str]:
         "spark.executorEnv.PYSPARK_PYTHON": PYTHON,
         # Tasks follow the machines that may come, not the one executor that is there at first.
         "spark.default.parallelism": str(cores),
-        "spark.sql.shuffle.partitions": str(max(8, cores)),
         "spark.driver.memory": deployment.spark_memory,
         "spark.executor.memory": deployment.spark_executor_memory,
         # NumPy, OpenCV and faiss work outside the JVM.

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 
-def _same(batches: Iterator[Any]) -> Iterator[Any]:
-    yield from batches
+def _dealt(numbers: Iterable[int]) -> Iterator[tuple[int, bytes]]:
+    return ((number % 3, bytes(number)) for number in numbers)
 
 
-def _knock_at_s3(spark: Any) -> None:
+def _knock_at_s3(context: Any) -> None:
     """Loads what reads S3, where the jars for it are: by asking a port of this machine at which nobody listens."""
     from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]
 
@@ -25,29 +24,35 @@ def _knock_at_s3(spark: Any) -> None:
         "input.stream.type": "classic",
         "aws.credentials.provider": "org.apache.hadoop.fs.s3a.AnonymousAWSCredentialsProvider",
     }
-    conf = spark._jsc.hadoopConfiguration()
+    conf = context._jsc.hadoopConfiguration()
     for name, value in settings.items():
         conf.set(f"fs.s3a.{name}", value)
-    path = spark._jvm.org.apache.hadoop.fs.Path("s3a://nobody/nothing")
+    path = context._jvm.org.apache.hadoop.fs.Path("s3a://nobody/nothing")
     with contextlib.suppress(Py4JJavaError):
         path.getFileSystem(conf).exists(path)
 
 
 def main() -> None:
-    """Rows through Arrow, a shuffle, a join, a sort and Parquet; a knock at S3."""
-    from pyspark.sql import SparkSession, functions
+    """Packed values through Python workers and a shuffle, with a broadcast, an accumulator and a look at Spark's store; a knock at S3."""
+    from pyspark import SparkContext
 
-    spark = SparkSession.builder.getOrCreate()
-    rows = spark.range(0, 1000, 1, 4).select("id", functions.sha2(functions.col("id").cast("string"), 256).alias("content"))
-    rows = rows.withColumn("image", functions.col("content").cast("binary"))
-    with tempfile.TemporaryDirectory() as folder:
-        rows.mapInArrow(_same, rows.schema).write.mode("overwrite").parquet(folder)
-        read = spark.read.parquet(folder)
-        part = read.filter(functions.col("id") < 10).select("content")
-        counted = read.join(functions.broadcast(part), "content").groupBy(functions.col("id") % 7).count().orderBy("count")
-        counted.collect()
-        read.repartition(3, "content").sortWithinPartitions("content").mapInArrow(_same, read.schema).toArrow()
-    _knock_at_s3(spark)
+    context = SparkContext.getOrCreate()
+    context.setJobDescription("rehearsal")
+    seen, large = context.accumulator(0), context.broadcast(bytes(1 << 21))
+
+    def counted(pairs: Iterable[tuple[int, bytes]]) -> Iterator[bytes]:
+        for _, value in pairs:
+            seen.add(len(large.value))
+            yield value
+
+    numbers = context.parallelize(range(100), 4)
+    numbers.mapPartitions(_dealt).partitionBy(3, int).mapPartitions(counted).collect()
+    inner = context._jsc.sc()
+    inner.listenerBus().waitUntilEmpty()
+    quantiles = context._gateway.new_array(context._gateway.jvm.double, 2)  # type: ignore[union-attr]
+    inner.statusStore().stageList(None, False, False, quantiles, None)
+    inner.statusStore().taskSummary(0, 0, quantiles)
+    _knock_at_s3(context)
 
 
 if __name__ == "__main__":

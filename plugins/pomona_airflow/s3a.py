@@ -59,7 +59,20 @@ def event_log(deployment: Deployment) -> dict[str, str]:
         Path(path).mkdir(parents=True, exist_ok=True)
     elif path.count("/") > 2:
         _keep(path.rstrip("/"), deployment.s3)
-    return {"spark.eventLog.enabled": "true", "spark.eventLog.dir": folder.replace("s3://", "s3a://", 1)}
+    return events_in(folder.replace("s3://", "s3a://", 1))
+
+
+def events_in(folder: str) -> dict[str, str]:
+    """Spark's settings for event logs in the folder or URI: one file a stage, and not a folder of pieces as from Spark 4 on.
+
+    As plain text, a quarter of a megabyte: whoever looks for something in it, a secret that should not be there, finds it.
+    """
+    return {
+        "spark.eventLog.enabled": "true",
+        "spark.eventLog.dir": folder,
+        "spark.eventLog.rolling.enabled": "false",
+        "spark.eventLog.compress": "false",
+    }
 
 
 def _keep(uri: str, s3: S3) -> None:

@@ -19,6 +19,7 @@ import importlib.util
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from pathlib import Path
 from pomona_airflow.deployment import PROJECT, Deployment
 from pomona_airflow.java import java_home
 from pomona_airflow.s3_jars import needed
+from pomona_airflow.s3a import events_in
 
 # Level 1 compiles at once and lightly: a stage's JVM lives for seconds and leaves the arithmetic to NumPy.
 FAST_START = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
@@ -115,10 +117,12 @@ def rehearse(home: SparkHome) -> str:
         spare = home.archive.with_suffix(".part")
         spare.unlink(missing_ok=True)
         environment = {**os.environ, **home.environment(extra_java=f'-XX:ArchiveClassesAtExit="{spare}" -Xlog:disable')}
-        command = [str(home.submit), "--master", "local[2]", *_flags(CONF | LOOPBACK), str(Path(__file__).with_name("rehearsal.py"))]
-        done = subprocess.run(
-            command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False
-        )
+        with tempfile.TemporaryDirectory() as events:
+            flags = _flags(CONF | LOOPBACK | events_in(events))
+            command = [str(home.submit), "--master", "local[2]", *flags, str(Path(__file__).with_name("rehearsal.py"))]
+            done = subprocess.run(
+                command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False
+            )
         if done.returncode or not spare.exists():
             last = (done.stderr.strip() or done.stdout.strip() or "no output").splitlines()[-1]
             return f"Spark starts without a class archive, some 3 s slower a stage (the rehearsal ended with {done.returncode}: {last})"
@@ -130,10 +134,6 @@ LOOPBACK = {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0
 CONF = {
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
-    "spark.sql.catalogImplementation": "in-memory",
-    "spark.sql.execution.arrow.pyspark.enabled": "true",
-    # Eight for a laptop; 200, the default, is made for a cluster.
-    "spark.sql.shuffle.partitions": "8",
     "spark.executorEnv.OPENBLAS_NUM_THREADS": "1",
     "spark.executorEnv.OMP_NUM_THREADS": "1",
 }

@@ -141,8 +141,5 @@ class SubmitEngine(ABC):
 
     def _conf(self, connection: Connection) -> dict[str, str]:
         deployment = self.deployment
-        every = {
-            "spark.ui.enabled": str(deployment.spark_ui).lower(),
-            "spark.sql.warehouse.dir": str(deployment.state / "warehouse"),
-        }
-        return CONF | every | event_log(deployment) | s3a(deployment) | self.conf(connection)
+        page = {"spark.ui.enabled": str(deployment.spark_ui).lower()}
+        return CONF | page | event_log(deployment) | s3a(deployment) | self.conf(connection)

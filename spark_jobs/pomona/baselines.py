@@ -29,8 +29,8 @@ def by_colour(work: Work, contents: Sequence[str]) -> dict[str, str] | None:
     baseline = Classifier.from_arrays(work.arrays("baseline"))
     wanted = pa.array(contents, pa.string())
     found = {}
-    for path in work.described()[0]:
-        with work.lake.opened(path) as file:
+    for part in work.described()[0]:
+        with work.lake.opened(part.path) as file:
             rows = pq.read_table(file, columns=["content", "histogram"], filters=pc.field("content").isin(wanted) & (pc.field("copy") == 0))
         for content, histogram in zip(rows["content"].to_pylist(), rows["histogram"].to_pylist(), strict=True):
             answer = probabilities(baseline, np.sqrt(np.frombuffer(histogram, np.float32).astype(np.float64)))

@@ -21,7 +21,7 @@ LOG = logging.getLogger("pomona")
 TRIES = 8
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.1, 10.0
 _CONNECT_S, _ANSWER_S = 10, 60
-_BLOCK_BYTES, _PART_BYTES = 4 << 20, 32 << 20
+_BLOCK_BYTES, _PART_BYTES = 1 << 20, 32 << 20
 _REFUSED = ("PreconditionFailed", "412")
 _Got = TypeVar("_Got")
 
@@ -81,8 +81,8 @@ class Bucket:
         asked = {**self._at(path), "Range": f"bytes={start}-{end - 1}"}
         return bytes(self._tried(lambda fs: _sync(fs, asked))[1])
 
-    def opened(self, path: str) -> io.BufferedReader:
-        return io.BufferedReader(_Opened(self, path, self.size(path)), _BLOCK_BYTES)
+    def opened(self, path: str, block_bytes: int = _BLOCK_BYTES) -> io.BufferedReader:
+        return io.BufferedReader(_Opened(self, path, self.size(path)), block_bytes)
 
     def exists(self, path: str) -> bool:
         try:

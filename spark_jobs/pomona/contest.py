@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ from pomona.work import Work
 if TYPE_CHECKING:
     import pyarrow as pa
 
-ANSWERS = "content string, prediction string, trouble string"
+    from pomona.tasks import Batches, Transform
 
 
 @dataclass(frozen=True)
@@ -48,13 +48,20 @@ def rival(work: Work, scratch: Path) -> Rival | None:
     return Rival(reigning.version, champion.reproduces_probes(folder) or "", folder, classes, seen)
 
 
-def answered(locate: Callable[[], Path]) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
-    """A transform of images rows into the champion's predictions, in the columns of `ANSWERS`.
+def answers_schema() -> pa.Schema:
+    """The champion's prediction for an image; or in one row alone, what troubled it."""
+    import pyarrow as pa
+
+    return pa.schema([(name, pa.string()) for name in ("content", "prediction", "trouble")])
+
+
+def answered(locate: Callable[[], Path]) -> Transform:
+    """A transform of images rows into the champion's predictions, in the columns of `answers_schema`.
 
     An image that it cannot read has a null prediction; when it fails altogether, one row says why and nothing follows.
     """
 
-    def transform(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    def transform(batches: Batches) -> Iterator[pa.RecordBatch]:
         import pyarrow as pa
 
         folder = locate()
@@ -65,9 +72,9 @@ def answered(locate: Callable[[], Path]) -> Callable[[Iterable[pa.RecordBatch]],
                     rows = answerer.answers(batch["image"].to_pylist())
                     names = [None if np.isnan(row).any() else classes[int(row.argmax())] for row in rows]
                     arrays = [batch["content"], pa.array(names, pa.string()), pa.nulls(batch.num_rows, pa.string())]
-                    yield pa.RecordBatch.from_arrays(arrays, ["content", "prediction", "trouble"])
+                    yield pa.RecordBatch.from_arrays(arrays, schema=answers_schema())
         except champion.ChampionFailed as error:
-            yield pa.RecordBatch.from_pylist([{"content": "", "prediction": "", "trouble": str(error)}])
+            yield pa.RecordBatch.from_pylist([{"content": "", "prediction": "", "trouble": str(error)}], schema=answers_schema())
 
     return transform
 

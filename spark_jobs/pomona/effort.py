@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import os
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -17,6 +18,9 @@ from typing import Any
 
 from pomona import traffic
 from pomona.traffic import Traffic
+
+# The job in which workers import their libraries is no work of a stage.
+WARMING = "workers import their libraries"
 
 # What of each stage's counts is counted per second.
 RECORDS: Mapping[str, str] = {
@@ -84,11 +88,16 @@ class Accumulated:
         return Share(self._cpu_s.value, Traffic(self._read.value, self._written.value))
 
 
+_MAKING = threading.Lock()
+
+
 def accumulated() -> Accumulated | None:
     """The accumulators of the session of this driver; None where there is no session."""
     from pyspark import SparkContext
 
-    return _of(SparkContext._active_spark_context) if SparkContext._active_spark_context else None
+    # Two threads that asked for the first time at once would each make some.
+    with _MAKING:
+        return _of(SparkContext._active_spark_context) if SparkContext._active_spark_context else None
 
 
 @functools.lru_cache(maxsize=1)
@@ -180,6 +189,9 @@ def spark_stages(context: Any, since: float) -> list[SparkStage]:
     for place in range(listed.size()):
         data = listed.apply(place)
         began, ended = data.firstTaskLaunchedTime(), data.completionTime()
+        told = data.description()
+        if told.isDefined() and told.get() == WARMING:
+            continue
         if began.isDefined() and ended.isDefined() and _epoch(began) >= since:
             spread = store.taskSummary(data.stageId(), data.attemptId(), quantiles)
             median, longest = (spread.get().executorRunTime().apply(i) / 1e3 for i in (0, 1)) if spread.isDefined() else (0.0, 0.0)

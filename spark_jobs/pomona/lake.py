@@ -15,7 +15,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import re
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -27,15 +26,15 @@ from pomona.formats import arrow_schema, npz
 from pomona.outcome import BadInput, File
 from pomona.s3 import AWS, S3
 from pomona.stages import JOBS, STAGES
-from pomona.storage import Storage, is_local, storage
+from pomona.storage import BLOCK_BYTES, Storage, at_once, storage
 
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
 FORMAT = 1
-_ROW_GROUP_BYTES = 4 << 20
-_PATTERN_SIGNS = re.compile(r"([{}\[\]*?\\])")
+# A task reads whole row groups: small ones let a part be shared evenly. A group costs a request on S3, so they are not smaller.
+_ROW_GROUP_BYTES, _ROW_GROUPS, _MIN_ROW_GROUP_BYTES = 1 << 20, 8, 128 << 10
 
 
 def now() -> str:
@@ -59,18 +58,13 @@ class Lake:
         """The file's own path (local) or URI, for people and for libraries that open files themselves."""
         return self._storage.location(path)
 
-    def spark_location(self, path: str) -> str:
-        """The URI under which Spark reads the file: not percent-encoded, and what Hadoop takes for a pattern escaped."""
-        location = _PATTERN_SIGNS.sub(r"\\\1", self.location(path))
-        return f"file://{location}" if is_local(self.root) else location.replace("s3://", "s3a://", 1)
-
     # ---- bytes: see `storage`
 
     def get(self, path: str) -> bytes:
         return self._storage.get(path)
 
-    def opened(self, path: str) -> Any:
-        return self._storage.opened(path)
+    def opened(self, path: str, block_bytes: int = BLOCK_BYTES) -> Any:
+        return self._storage.opened(path, block_bytes)
 
     def exists(self, path: str) -> bool:
         return self._storage.exists(path)
@@ -81,8 +75,9 @@ class Lake:
     def create(self, path: str, data: bytes) -> bool:
         return self._storage.create(path, data)
 
-    def size(self, path: str) -> int:
-        return self._storage.size(path)
+    def sizes(self, paths: Sequence[str]) -> list[int]:
+        """The bytes of each file, asked for several at once."""
+        return at_once(self._storage.size, paths)
 
     def names(self, folder: str) -> list[str]:
         return self._storage.names(folder)
@@ -147,7 +142,8 @@ class Lake:
         if table.schema.names != schema.names:
             raise ValueError(f"{dataset} has the columns {table.schema.names}, declared are {schema.names}")
         table = table.cast(schema)
-        rows_a_group = max(1, int(_ROW_GROUP_BYTES * table.num_rows / max(1, table.nbytes)))
+        group_bytes = max(_MIN_ROW_GROUP_BYTES, min(_ROW_GROUP_BYTES, table.nbytes // _ROW_GROUPS))
+        rows_a_group = max(1, int(group_bytes * table.num_rows / max(1, table.nbytes)))
         buffer = io.BytesIO()
         # Packed pixels and descriptors do not compress enough to pay for the time; hashes and labels do.
         packed = {column.name for column in DATASETS[dataset].columns if column.type == "binary"}
@@ -188,6 +184,14 @@ class Lake:
 
         with np.load(io.BytesIO(self.get(file.path)), allow_pickle=False) as arrays:
             return {name: arrays[name] for name in arrays.files}
+
+    def part_files(self, folder: str, rows: Mapping[str, int]) -> list[File]:
+        """The shared parts of these names below the folder, sorted, each with the rows of it that are meant; its name is its SHA-256."""
+        paths = [f"{folder}/{name}" for name in sorted(rows)]
+        sizes = self.sizes(paths)
+        return [
+            File(path, name.removesuffix(".parquet"), size, rows[name]) for path, name, size in zip(paths, sorted(rows), sizes, strict=True)
+        ]
 
     # ---- runs
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from pyspark.sql import DataFrame
+
+    from pomona.tasks import Batches, Tasks, Transform
 
 Prints = NDArray[np.uint64]
 Places = NDArray[np.intp]
@@ -20,12 +21,11 @@ MAX_DISTANCE = 3
 _BANDS = MAX_DISTANCE + 1
 _BITS = 16
 _NO_DISTANCE = 255
-_PAIRS = "content string, train_content string, distance int, fingerprint long"
 # Comparisons made in one go: 4 million take some 30 ms and 32 MB. More than that are first divided by further bands.
 _CELLS = 1 << 22
 
 
-def found(images: DataFrame, *, max_distance: int) -> pa.Table:
+def found(images: Tasks, *, max_distance: int) -> pa.Table:
     """For each test image with a near copy in train the nearest one, in the columns of `near_copies`, sorted by content.
 
     Two fingerprints of 64 bits that differ in at most 3 agree in at least one of four bands of 16 (Manku, Jain & Das Sarma 2007), so that
@@ -43,22 +43,45 @@ def found(images: DataFrame, *, max_distance: int) -> pa.Table:
         For another max_distance.
     """
     import pyarrow as pa
-    from pyspark.sql import functions as sf
 
     from pomona.formats import arrow_schema
-    from pomona.work import in_worker
 
     if not 0 <= max_distance <= MAX_DISTANCE:
         raise ValueError(f"max_distance={max_distance}: four bands find near copies of 0 to {MAX_DISTANCE} bits")
-    bands = sf.array(*(sf.shiftrightunsigned("fingerprint", _BITS * i).bitwiseAND((1 << _BITS) - 1) for i in range(_BANDS)))
-    banded = images.select(
-        (sf.col("split") == "test").alias("is_test"), "fingerprint", "content", sf.posexplode(bands).alias("band", "value")
-    )
     # A pair that shares several bands is found in each: four rows for an image at most.
-    pairs = banded.repartition("band", "value").mapInArrow(in_worker(_search(max_distance)), _PAIRS).toPandas()
+    pairs = images.map(_banded).shuffled(_by_band).map(_search(max_distance)).table(_pairs()).to_pandas()
     once = pairs.sort_values(["content", "distance", "fingerprint"]).drop_duplicates("content")
     table = pa.Table.from_pandas(once.drop(columns="fingerprint"), schema=arrow_schema("near_copies"), preserve_index=False)
     return table.replace_schema_metadata(None)
+
+
+def _banded(batches: Batches) -> Iterator[pa.RecordBatch]:
+    """Each image once for each of its bands."""
+    import pyarrow as pa
+
+    for batch in batches:
+        prints = batch["fingerprint"].to_numpy().view(np.uint64)
+        bands = (prints[:, None] >> (np.uint64(_BITS) * np.arange(_BANDS, dtype=np.uint64))) & np.uint64((1 << _BITS) - 1)
+        rows = np.repeat(np.arange(len(prints)), _BANDS)
+        columns = {
+            "is_test": pa.array(batch["split"].to_numpy(zero_copy_only=False)[rows] == "test"),
+            "fingerprint": batch["fingerprint"].take(pa.array(rows)),
+            "content": batch["content"].take(pa.array(rows)),
+            "band": np.tile(np.arange(_BANDS), len(prints)),
+            "value": bands.ravel().astype(np.int64),
+        }
+        yield pa.RecordBatch.from_pydict(columns)
+
+
+def _by_band(batch: pa.RecordBatch) -> NDArray[np.int64]:
+    """A number for each band and value."""
+    return np.asarray((batch["band"].to_numpy() << _BITS) + batch["value"].to_numpy(), dtype=np.int64)
+
+
+def _pairs() -> pa.Schema:
+    import pyarrow as pa
+
+    return pa.schema([("content", pa.string()), ("train_content", pa.string()), ("distance", pa.int32()), ("fingerprint", pa.int64())])
 
 
 def nearest(test: Prints, train: Prints, *, max_distance: int, free: Prints | None = None) -> tuple[Places, Bytes]:
@@ -115,10 +138,10 @@ def _places(values: NDArray[Any], wanted: NDArray[Any]) -> Iterator[Places]:
     return (order[start:end] for start, end in zip(starts, ends, strict=True))
 
 
-def _search(max_distance: int) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+def _search(max_distance: int) -> Transform:
     """A transform of images with a band and its value, all of a value together, into a row for each test image with a near copy there."""
 
-    def transform(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    def transform(batches: Batches) -> Iterator[pa.RecordBatch]:
         import pyarrow as pa
         import pyarrow.compute as pc
 
@@ -144,7 +167,7 @@ def _search(max_distance: int) -> Callable[[Iterable[pa.RecordBatch]], Iterator[
 def _near(test: pa.Table, train: pa.Table, max_distance: int) -> Iterator[NDArray[np.intp]]:
     """For each value of a band on both sides (3, n): row in test, row in train, distance. Many frames of a video have one fingerprint."""
     our_prints, their_prints = (table["fingerprint"].to_numpy() for table in (test, train))
-    our_bands, their_bands = ((table["band"].to_numpy().astype(np.int64) << _BITS) + table["value"].to_numpy() for table in (test, train))
+    our_bands, their_bands = (_by_band(table) for table in (test, train))
     for ours, theirs in _shared(our_bands, their_bands):
         prints, which = np.unique(our_prints[ours], return_inverse=True)
         candidates, first = np.unique(their_prints[theirs], return_index=True)

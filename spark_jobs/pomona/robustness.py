@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from pomona import scoring
 from pomona.vision.chain import Chain
@@ -49,7 +54,7 @@ def robustness(
 ) -> dict[str, Any]:
     """The part `robustness` of the metrics document: the images as they are, then under each corruption, on the same images.
 
-    A picture is spoiled at the size that the chain works on (`side_px`) and handed over without loss. One that is less than a few
+    A picture is spoiled at the size that the chain works on (`side_px`). One that is less than a few
     pixels wide at that size is left out.
 
     Parameters
@@ -58,20 +63,31 @@ def robustness(
     read : the bytes of a few contents; those that follow each other in `rows` are asked for together
     done : told each content that is through
     """
-    # Pictures of this size are not worth sharing out, least of all while the other cores are busy.
+    # Whole pictures are shared out among threads; within one of this size there is nothing to share.
     cv2.setNumThreads(1)
-    answers: dict[str, list[str]] = {name: [] for name in (UNSPOILED, *CORRUPTIONS)}
-    kept = []
-    for content, data in _read(rows["content"].tolist(), read):
-        image = decode(data, side_px=int(chain.knobs["side_px"]))
-        kept.append(min(image.shape[:2]) >= MIN_SIDE_PX)
-        if kept[-1]:
-            answers[UNSPOILED].append(_answer(chain, data))
-            for name in CORRUPTIONS:
-                changed = spoiled(image, name, seed=seed + int(content[:8], 16))
-                answers[name].append(_answer(chain, cv2.imencode(".png", changed)[1].tobytes()))
-        done(content)
-    return _document(rows[np.array(kept, bool)], answers, seed=seed, resamples=resamples)
+    n_threads = os.cpu_count() or 1
+    # OpenCV's detectors keep state during a call: a chain for each thread.
+    chains: SimpleQueue[Chain] = SimpleQueue()
+    for _ in range(n_threads):
+        chains.put(copy.copy(chain))
+
+    def answered(content: str, data: bytes) -> list[str] | None:
+        own = chains.get()
+        try:
+            image = decode(data, side_px=int(own.knobs["side_px"]))
+            wide_enough = min(image.shape[:2]) >= MIN_SIDE_PX
+            return [_said(own, shown) for shown in _shown(image, seed=seed + int(content[:8], 16))] if wide_enough else None
+        finally:
+            chains.put(own)
+            done(content)
+
+    answers: list[list[str] | None] = []
+    with ThreadPoolExecutor(n_threads) as pool:
+        for few in _read(rows["content"].tolist(), read):
+            answers += pool.map(answered, few, few.values())
+    kept = [said for said in answers if said is not None]
+    by_name = {name: [said[place] for said in kept] for place, name in enumerate((UNSPOILED, *CORRUPTIONS))}
+    return _document(rows[np.array([said is not None for said in answers], bool)], by_name, seed=seed, resamples=resamples)
 
 
 def nothing(why: str) -> dict[str, Any]:
@@ -79,15 +95,22 @@ def nothing(why: str) -> dict[str, Any]:
     return {"n_images": 0, "n_groups": 0, "rows": [], "worst": "", "why": why}
 
 
-def _read(contents: Sequence[str], read: Callable[[Sequence[str]], Mapping[str, bytes]]) -> Iterator[tuple[str, bytes]]:
+def _read(contents: Sequence[str], read: Callable[[Sequence[str]], Mapping[str, bytes]]) -> Iterator[dict[str, bytes]]:
     # Photographs have megabytes each: never all of them at once.
     for start in range(0, len(contents), _READ_AT_ONCE):
-        found = read(contents[start : start + _READ_AT_ONCE])
-        yield from ((content, found[content]) for content in contents[start : start + _READ_AT_ONCE])
+        few = contents[start : start + _READ_AT_ONCE]
+        found = read(few)
+        yield {content: found[content] for content in few}
 
 
-def _answer(chain: Chain, data: bytes) -> str:
-    return str(chain.classifier.classes[int(chain.answer(data).argmax())])
+def _shown(image: NDArray[np.uint8], *, seed: int) -> Iterator[NDArray[np.uint8]]:
+    """The image as it is, then under each corruption."""
+    yield image
+    yield from (spoiled(image, name, seed=seed) for name in CORRUPTIONS)
+
+
+def _said(chain: Chain, image: NDArray[np.uint8]) -> str:
+    return str(chain.classifier.classes[int(chain.answer_decoded(image).argmax())])
 
 
 def _document(rows: pd.DataFrame, answers: Mapping[str, list[str]], *, seed: int, resamples: int) -> dict[str, Any]:

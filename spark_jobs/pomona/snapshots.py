@@ -16,8 +16,6 @@ from pomona.landing import Listed
 from pomona.leakage import Misplaced, Placement, is_ignored, place, split_folders
 from pomona.outcome import File
 
-TAKEN = "path string, size long, version string, content string, part string, reason string, final boolean, bytes long"
-"""What is told of a file that was read: content and part of a picture, or the reason why it is none."""
 _KEY = ["path", "size", "version"]
 _MEANING = ["path", "content", "label", "split", "group"]
 
@@ -118,9 +116,11 @@ def follow(last: Snapshot, listed: Sequence[Listed], places: Mapping[str, Placem
 
 
 def taken_schema() -> pa.Schema:
-    """The columns of `TAKEN`."""
-    types = {"string": pa.string(), "long": pa.int64(), "boolean": pa.bool_()}
-    return pa.schema([(name, types[kind]) for name, kind in (field.split() for field in TAKEN.split(", "))])
+    """What is told of a file that was read: content and part of a picture, or the reason why it is none."""
+    texts = {name: pa.string() for name in ("path", "version", "content", "part", "reason")}
+    columns = {**texts, "size": pa.int64(), "final": pa.bool_(), "bytes": pa.int64()}
+    order = ("path", "size", "version", "content", "part", "reason", "final", "bytes")
+    return pa.schema([(name, columns[name]) for name in order])
 
 
 def nothing_taken() -> pd.DataFrame:

@@ -25,6 +25,8 @@ class Stage:
     timeout_minutes: int = 120
     # Whether it holds the lake for itself while it works.
     holds_lake: bool = True
+    # Whether it has tasks for Spark whatever comes, so that Spark may come up beside the job's imports.
+    has_tasks: bool = False
 
 
 _FIT = (
@@ -63,6 +65,7 @@ STAGES: Mapping[str, Stage] = {
             reads=("roster", "descriptors"),
             writes=("vocabulary",),
             knobs=("extractor", *_FIT),
+            has_tasks=True,
         ),
         Stage(
             "encode",
@@ -70,6 +73,7 @@ STAGES: Mapping[str, Stage] = {
             reads=("roster", "descriptors", "vocabulary"),
             writes=("encoder", "features", "near_copies"),
             knobs=("extractor", "seed", "root", "colour_weight", "energy_weight", *_ENCODE, "near_distance"),
+            has_tasks=True,
         ),
         Stage(
             "train",
@@ -92,6 +96,7 @@ STAGES: Mapping[str, Stage] = {
                 "max_matrix_mb",
                 "resamples",
             ),
+            has_tasks=True,
         ),
         Stage(
             "evaluate",

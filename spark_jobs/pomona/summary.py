@@ -10,6 +10,7 @@ from pomona.command import Place
 from pomona.cost import Cost
 from pomona.effort import RECORDS
 from pomona.lake import now
+from pomona.scaling import scaling
 from pomona.standing import Standing
 
 FORMAT = 1
@@ -31,11 +32,12 @@ class Facts:
     verdict: Mapping[str, Any]
     version: int | None = None
     standing: Standing = field(default_factory=Standing)
-    register_seconds: float = 0.0
+    register_effort: Mapping[str, Any] = field(default_factory=dict)
     cost: Cost | None = None
 
-    def registered(self, *, version: int, standing: Standing, seconds: float, cost: Cost | None = None) -> Facts:
-        return replace(self, version=version, standing=standing, register_seconds=seconds, cost=cost)
+    def registered(self, *, version: int, standing: Standing, effort: Mapping[str, Any], cost: Cost | None = None) -> Facts:
+        """The same run with its version; `effort` is register's own until now."""
+        return replace(self, version=version, standing=standing, register_effort=effort, cost=cost)
 
     @property
     def knobs(self) -> Mapping[str, Any]:
@@ -75,7 +77,13 @@ class Facts:
     def seconds(self) -> dict[str, float]:
         """Wall seconds of each stage's work, from its first line to its outcome; starting the JVM is not in them."""
         found = {stage: float(outcome.get("seconds", 0.0)) for stage, outcome in self.outcomes.items()}
-        return {**found, "register": round(self.register_seconds, 3)}
+        return {**found, "register": round(self.register_effort.get("seconds", 0.0), 3)}
+
+    @property
+    def efforts(self) -> dict[str, Mapping[str, Any]]:
+        """What each stage cost, by name; those of an earlier release, which did not tell, are missing."""
+        told = {stage: outcome.get("effort") for stage, outcome in self.outcomes.items()}
+        return {stage: effort for stage, effort in {**told, "register": self.register_effort}.items() if effort}
 
     def records(self, stage: str) -> int | None:
         """How many records the stage handled; None where nothing is counted."""
@@ -106,6 +114,7 @@ def summary(facts: Facts) -> dict[str, Any]:
         "scores": scores,
         **worth(facts.metrics, facts.verdict),
         "seconds": {**seconds, "total": round(sum(seconds.values()), 3)},
+        "effort": {stage: _effort(stage, told) for stage, told in facts.efforts.items()},
         "cost": facts.cost.document if facts.cost else None,
         "hashes": facts.hashes,
         "model": {
@@ -129,6 +138,13 @@ def summary(facts: Facts) -> dict[str, Any]:
             "predictions_csv": "predictions.csv",
         },
     }
+
+
+def _effort(stage: str, told: Mapping[str, Any]) -> dict[str, Any]:
+    found = scaling(stage, told)
+    skew = None if found.skew is None else round(found.skew, 2)
+    flat = {name: value for name, value in told.items() if name != "spark_stages"}
+    return {**flat, "alone_s": round(found.alone_s, 3), "skew": skew, "twice": round(found.twice, 3), "words": found.words}
 
 
 def worth(metrics: Mapping[str, Any], verdict: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

@@ -1,32 +1,36 @@
-"""What a job is given: its order, its lake, a Spark session when it asks for one, and the tables of its run."""
+"""What a job is given: its order, its lake, Spark's tasks when it asks for them, and the tables of its run."""
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import importlib.resources
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.resources.abc import Traversable
 from typing import TYPE_CHECKING, Any
 
-from pomona import effort, traffic
+from pomona import effort
 from pomona.command import Order
 from pomona.lake import Lake
 from pomona.outcome import File
+from pomona.tasks import Tasks, shared_out, warm_workers
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from pyspark.sql import DataFrame, SparkSession
+    from pyspark import SparkContext
 
 LOG = logging.getLogger("pomona")
-_TASKS_A_CORE = 4
-_MIN_SPLIT_BYTES = 1 << 20
-_MAX_SPLIT_BYTES = 32 << 20
+# Parts are packed to about so many bytes, where there is enough for 3 of them a core.
+PART_BYTES = 32 << 20
+PARTS_A_CORE = 3
+_SHARES_A_CORE = 4
+_MIN_SHARE_BYTES, _MAX_SHARE_BYTES = 128 << 10, 3 * PART_BYTES // 2
 _PROGRESS_S = 5.0
 
 
@@ -54,21 +58,36 @@ class Work:
     def effort(self, counts: Mapping[str, int | float]) -> dict[str, Any]:
         """What the stage cost until now; `counts` are those of its result."""
         records = counts.get(effort.RECORDS.get(self.order.stage.name, ""))
-        session: SparkSession | None = self.__dict__.get("spark")
-        return self.meter.effort(session.sparkContext if session else None, records=None if records is None else int(records))
+        context = self.context if "_context_to_come" in self.__dict__ else None
+        return self.meter.effort(context, records=None if records is None else int(records))
+
+    @property
+    def context(self) -> SparkContext:
+        """Spark's context, made at first use: a stage with nothing to do never pays for it."""
+        return self._context_to_come.result()
+
+    def warm(self) -> None:
+        """Lets the context and the workers come up meanwhile: seconds of the JVM beside imports and what is read first."""
+        _ = self._context_to_come
 
     @cached_property
-    def spark(self) -> SparkSession:
-        """The session, made at first use: a stage with nothing to do never pays for it."""
-        from pyspark.sql import SparkSession
+    def _context_to_come(self) -> Future[SparkContext]:
+        def made() -> SparkContext:
+            from pyspark import SparkConf, SparkContext
 
-        session = SparkSession.builder.appName(f"pomona {self.order.stage.name} {self.run}").getOrCreate()
-        session.sparkContext.setLogLevel("ERROR")
-        return session
+            context = SparkContext.getOrCreate(SparkConf().setAppName(f"pomona {self.order.stage.name} {self.run}"))
+            context.setLogLevel("ERROR")
+            return context
+
+        pool = ThreadPoolExecutor(1, thread_name_prefix="spark")
+        coming = pool.submit(made)
+        pool.submit(lambda: warm_workers(coming.result()))
+        pool.shutdown(wait=False)
+        return coming
 
     @property
     def cores(self) -> int:
-        return int(self.spark.sparkContext.defaultParallelism)
+        return int(self.context.defaultParallelism)
 
     def folder(self, dataset: str) -> str:
         """Where this run's own files of the dataset go."""
@@ -85,35 +104,20 @@ class Work:
     def document(self, dataset: str) -> dict[str, Any]:
         return self.lake.document(self.lake.files(self.run, dataset)[0].path) or {}
 
-    def parts(self, paths: Sequence[str], wanted: pa.Table, *, largest_row: int = 0) -> DataFrame:
-        """The rows of Parquet parts whose (content, part), and copy if it has one, stand in `wanted`; split so that every core has tasks.
+    def parts(self, files: Iterable[File], wanted: pa.Table, columns: Sequence[str]) -> Tasks:
+        """The rows of Parquet parts whose content, part, and copy if it has one, stand in `wanted`; split so that every core has tasks.
 
-        A content may lie in two parts, when it came by two paths at once: `wanted` names the part that counts.
+        The batches have these columns and the further ones of `wanted`. A content may lie in two parts, when it came by two paths at
+        once: `wanted` names the part that counts.
         """
-        from pyspark.sql import functions as sf
+        named = set(wanted["part"].unique().to_pylist())
+        parts = [file for file in files if file.name in named]
+        shares = shared_out(parts, wanted, n_shares=n_shares(sum(file.bytes for file in parts), self.cores))
+        return Tasks.over_parts(self.context, self.lake, shares, columns)
 
-        size = sum(self.lake.size(path) for path in paths)
-        # Spark reads them whole: `wanted` is joined behind.
-        traffic.count(read=size)
-        share = size // (_TASKS_A_CORE * self.cores)
-        conf = self.spark.conf
-        conf.set("spark.sql.files.maxPartitionBytes", str(min(_MAX_SPLIT_BYTES, max(_MIN_SPLIT_BYTES, share))))
-        conf.set("spark.sql.files.openCostInBytes", str(64 << 10))
-        # Rows of a batch lie in memory together, in the JVM and in the worker: 8 MB of them, whatever their size.
-        rows = str(max(1, min(1000, (8 << 20) // max(1, largest_row))))
-        conf.set("spark.sql.parquet.columnarReaderBatchSize", rows)
-        conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", rows)
-        frame = self.spark.read.parquet(*(self.lake.spark_location(path) for path in paths))
-        frame = frame.withColumn("part", sf.col("_metadata.file_name"))
-        keys = [name for name in ("content", "part", "copy") if name in wanted.column_names]
-        return frame.join(sf.broadcast(self.frame(wanted)), keys)
-
-    def images(self, wanted: pa.Table) -> DataFrame:
-        """The (content, image) rows of the images that `wanted` names by content and part, with its further columns."""
-        paths = sorted({f"parts/images/{part}" for part in wanted["part"].to_pylist()})
-        largest = self.lake.manifest(self.run, "ingest")["notes"]["largest_bytes"]
-        further = [name for name in wanted.column_names if name not in ("content", "part")]
-        return self.parts(paths, wanted, largest_row=largest).select("content", "image", *further)
+    def images(self, wanted: pa.Table) -> Tasks:
+        """The content and image of the images that `wanted` names by content and part, with its further columns."""
+        return self.parts(self.lake.files(self.run, "images"), wanted, ["content", "image"])
 
     def pictures(self, wanted: pa.Table) -> dict[str, bytes]:
         """The bytes of a few images by content, read on the driver: only the row groups that hold them."""
@@ -128,23 +132,24 @@ class Work:
             found.update(zip(rows["content"].to_pylist(), rows["image"].to_pylist(), strict=True))
         return found
 
-    def frame(self, table: pa.Table, partitions: int = 0) -> DataFrame:
-        """A small table as a DataFrame, in as many partitions as asked for."""
-        frame = self.spark.createDataFrame(table.to_pandas())
-        return frame.repartition(partitions) if partitions else frame
-
     def clear(self, dataset: str) -> None:
         """Removes what an earlier try of this stage left behind in the run's folder of the dataset."""
         self.lake.remove(self.folder(dataset))
 
-    def described(self) -> tuple[list[str], pa.Table]:
+    def described(self) -> tuple[list[File], pa.Table]:
         """The descriptor parts of the run and, by content and copy, which part holds it: columns content, copy, part, n_keypoints."""
         notes = self.lake.manifest(self.run, "describe")["notes"]
         index = self.lake.read_rows([File(**notes["index"])])
-        return [file.path for file in self.lake.files(self.run, "descriptors")], index
+        return self.lake.files(self.run, "descriptors"), index
 
     def progress(self, done: Callable[[], int], total: int, noun: str) -> Progress:
         return Progress(done, total, f"{self.order.stage.name}: {{}} of {total:,} {noun}")
+
+
+def n_shares(n_bytes: int, cores: int) -> int:
+    """How many tasks read so many bytes: four a core where there is that much; more, in whole rounds, where one's share were too large."""
+    few = max(1, min(_SHARES_A_CORE * cores, n_bytes // _MIN_SHARE_BYTES))
+    return few if n_bytes <= few * _MAX_SHARE_BYTES else cores * math.ceil(n_bytes / _MAX_SHARE_BYTES / cores)
 
 
 class Progress:
@@ -192,25 +197,3 @@ def _sources(folder: Traversable, below: str) -> Iterator[tuple[str, bytes]]:
             yield from _sources(entry, path)
         elif entry.name.endswith((".py", ".html")):
             yield path, entry.read_bytes()
-
-
-def in_worker(
-    transform: Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]],
-) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
-    """The transform, run with one OpenCV thread and OpenCV's warnings off; the engine's environment does it for BLAS.
-
-    Behind each task the worker tells what it used (see `effort`).
-    """
-    told = effort.accumulated()
-
-    @functools.wraps(transform)
-    def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        import cv2
-
-        cv2.setNumThreads(1)
-        cv2.utils.logging.setLogLevel(0)
-        yield from transform(batches)
-        if told:
-            effort.tell(told)
-
-    return run

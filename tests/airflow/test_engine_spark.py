@@ -194,4 +194,12 @@ def test_events_on_s3_are_written_by_hadoop_s_name_for_it(tmp_path: Path) -> Non
         tmp_path / "new"
     )
     assert (tmp_path / "new").is_dir()
-    assert s3a.event_log(Deployment.from_environment({})) == {}
+
+
+def test_events_lie_in_the_state_folder_unless_they_are_switched_off_or_emr_keeps_its_own(tmp_path: Path) -> None:
+    state = {"POMONA_STATE": str(tmp_path)}
+    assert s3a.event_log(Deployment.from_environment(state))["spark.eventLog.dir"] == str(tmp_path / "events")
+    assert s3a.event_log(Deployment.from_environment({**state, "POMONA_SPARK_EVENTS": "none"})) == {}
+    places = {f"POMONA_{name}": f"s3://b/{name}" for name in ("LANDING", "LAKE")}
+    on_emr = {**state, **places, "POMONA_ENGINE": "emr", "POMONA_TRACKING": "http://m:5000"}
+    assert s3a.event_log(Deployment.from_environment(on_emr)) == {}

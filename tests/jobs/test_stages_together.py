@@ -36,10 +36,10 @@ def test_one_partition_and_seven_give_equal_hashes(knobs, runs, tmp_path, monkey
     partitions, parts = {}, Work.parts
     planted = _copy_in_test(runs.landing)
 
-    def counted(self, paths, wanted, **options):
-        frame = parts(self, paths, wanted, **options)
-        partitions.setdefault(self.run, {})[self.order.stage.name] = frame.rdd.getNumPartitions()
-        return frame
+    def counted(self, *asked):
+        tasks = parts(self, *asked)
+        partitions.setdefault(self.run, {})[self.order.stage.name] = tasks.rdd.getNumPartitions()
+        return tasks
 
     monkeypatch.setattr(Work, "parts", counted)
     monkeypatch.setattr(ingest, "PART_BYTES", 1 << 14)
@@ -47,9 +47,9 @@ def test_one_partition_and_seven_give_equal_hashes(knobs, runs, tmp_path, monkey
     for run, cores in (("one", 1), ("seven", 7)):
         runs.folder = tmp_path / run
         monkeypatch.setattr(Work, "cores", cores)
-        monkeypatch.setattr(work, "_TASKS_A_CORE", 1)
-        monkeypatch.setattr(work, "_MIN_SPLIT_BYTES", 1 if cores > 1 else 1 << 30)
-        monkeypatch.setattr(work, "_MAX_SPLIT_BYTES", 1 << 30)
+        monkeypatch.setattr(work, "_SHARES_A_CORE", 1)
+        monkeypatch.setattr(work, "_MIN_SHARE_BYTES", 1 if cores > 1 else 1 << 30)
+        monkeypatch.setattr(work, "_MAX_SHARE_BYTES", 1 << 30)
         runs.through(run, "train", **knobs)
         hashes.append(runs.hashes(run))
     assert hashes[0] == hashes[1]

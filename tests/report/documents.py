@@ -96,3 +96,42 @@ def verdict(contents: Sequence[str]) -> dict[str, Any]:
         "baselines": {"majority": 0.35, "histogram": 0.62},
         "examples": {"only_challenger": list(contents[:4]), "only_champion": list(contents[1:2])},
     }
+
+
+def effort(
+    *, seconds: float, cores: int | None, cpu_s: float = 0.0, stages: Sequence[tuple[float, float, int, float, float]] = (), **changes: Any
+) -> dict[str, Any]:
+    """The part `effort` of an outcome; Spark's stages are (seconds from its start to the first and to the end of the last task, tasks,
+    median and longest task in seconds)."""
+    listed = [
+        {
+            "first_task": 1e9 + first,
+            "last_task": 1e9 + last,
+            "tasks": tasks,
+            "task_s": tasks * median,
+            "task_median_s": median,
+            "task_max_s": longest,
+            "cpu_s": 0.1,
+        }
+        for first, last, tasks, median, longest in stages
+    ]
+    heaviest: dict[str, Any] = max(listed, key=lambda each: each["task_s"], default={})
+    return {
+        "cores": cores,
+        "seconds": seconds,
+        "start_s": 2.5,
+        "tasks": sum(each[2] for each in stages),
+        "first_task": min((each["first_task"] for each in listed), default=None),
+        "last_task": max((each["last_task"] for each in listed), default=None),
+        "task_s": sum(each["task_s"] for each in listed),
+        "task_median_s": heaviest.get("task_median_s"),
+        "task_max_s": heaviest.get("task_max_s"),
+        "cpu_s": cpu_s,
+        "driver_cpu_s": cpu_s / 2,
+        "worker_cpu_s": cpu_s / 2,
+        "read_bytes": 34_600_000,
+        "written_bytes": 812,
+        "records": 100,
+        "spark_stages": listed,
+        **changes,
+    }

@@ -18,11 +18,14 @@ from pomona.cost import Cost
 from pomona.knobs import resolve
 from pomona.report import formats
 from pomona.report.assembly import warnings
-from pomona.report.contents import Listing, Mistake, Picture, Report, Score, Timing, samples_per_label
+from pomona.report.contents import Effort, Listing, Mistake, Picture, Report, Score, Timing, samples_per_label
+from pomona.report.formats import size
 from pomona.report.page import balance, headline, most_confused, render
+from pomona.scaling import scaling
 from pomona.scoring import scores
 from pomona.standing import Standing
 from pomona.summary import Facts
+from tests.report.documents import effort
 
 NASTY = "<script>alert(1)</script>"
 PIXEL = b"\x89PNG\r\n\x1a\n-pixel"
@@ -152,6 +155,50 @@ def test_the_cost_stands_beside_the_timing_with_what_it_leaves_out() -> None:
     assert "about $1.28 on AWS" in text
     assert "No price is known for <script>" in text
     assert NASTY not in html
+
+
+def test_what_does_not_scale_is_named_beside_its_figures() -> None:
+    cut = effort(seconds=186.44, cores=8, cpu_s=372.88, stages=[(0.2, 186.44, 2, 186.0, 186.2)], records=876)
+    alone = effort(seconds=4, cores=None, cpu_s=4, records=None)
+    rows = [
+        Effort(scaling(stage, told), told["records"], told["read_bytes"], told["written_bytes"], told["start_s"])
+        for stage, told in (("describe", cut), ("register", alone))
+    ]
+    text = " ".join(Page(render(report(efforts=rows))).text.split())
+    assert "Not scaling: describe, register, 100 % of the time" in text
+    assert "does not scale: it has 2 tasks for 8 cores 186.44.7 2.0 of 8 2 1.00 × 34.6 MB812 B 1.00 ×" in text
+    assert "works on the driver alone 4.0– 1.0 – – 34.6 MB812 B 1.00 ×" in text
+    assert "Starting Spark, 5.0 s for all operations" in text
+
+
+def test_a_straggler_is_marked_and_even_tasks_are_not() -> None:
+    def marked(longest: float) -> bool:
+        told = effort(seconds=20, cores=2, stages=[(0, 20, 8, 4.0, longest)])
+        html = render(report(efforts=[Effort(scaling("encode", told), None, 0, 0, None)]))
+        return f'class="no">{longest / 4:.2f}' in html
+
+    assert (marked(6.0), marked(6.2)) == (False, True)
+
+
+def test_a_run_whose_stages_told_nothing_says_so() -> None:
+    assert "the stages of this run did not tell what they used" in Page(render(report())).text
+
+
+@pytest.mark.parametrize(
+    ("n_bytes", "text"),
+    [
+        (None, "–"),
+        (0, "0 B"),
+        (999, "999 B"),
+        (1000, "1.0 kB"),
+        (999_400, "999 kB"),
+        (999_600, "1.0 MB"),
+        (34_567_890, "34.6 MB"),
+        (5e14, "500 TB"),
+    ],
+)
+def test_sizes_have_about_three_figures(n_bytes: int | None, text: str) -> None:
+    assert size(n_bytes) == text.replace(" ", "\u00a0")
 
 
 def test_a_run_on_this_machine_shows_no_cost() -> None:

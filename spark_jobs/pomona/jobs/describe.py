@@ -6,30 +6,31 @@ packed into parts near 32 MB in the folder of their extractor key, which all run
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import itertools
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from pomona.formats import arrow_schema
 from pomona.lake import Lake
 from pomona.outcome import File, Result
-from pomona.work import Work, in_worker
+from pomona.storage import at_once
+from pomona.work import PART_BYTES, Work
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from pomona.tasks import Batches, Transform
     from pomona.vision.describe import Description, Extractor
 
-PART_BYTES = 32 << 20
 _SHOWN = 200
+_INDEX_BLOCK_BYTES = 64 << 10
 
 
-def describe(extractor: Extractor, lake: Lake, folder: str, seen: Any) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+def describe(extractor: Extractor, lake: Lake, folder: str, seen: Any) -> Transform:
     """A transform of images rows into one row per part that it wrote into the folder; `seen` counts the images, for progress."""
 
-    def transform(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        import pyarrow as pa
-
+    def transform(batches: Batches) -> Iterator[pa.RecordBatch]:
         from pomona.vision.describe import Describer
 
         describer = Describer(extractor)
@@ -41,16 +42,23 @@ def describe(extractor: Extractor, lake: Lake, folder: str, seen: Any) -> Callab
                 found = [_row(content, copy, each) for copy, each in zip(copies, describer.copies(image, content, copies), strict=True)]
                 rows += found
                 size += sum(len(row["descriptors"]) for row in found)
+                # Half a part waits, so that the last one is no small rest.
+                if size >= 1.5 * PART_BYTES:
+                    full = _fill(rows)
+                    yield _written(lake, folder, rows[:full])
+                    rows = rows[full:]
+                    size = sum(len(row["descriptors"]) for row in rows)
             seen.add(batch.num_rows)
-            if size >= PART_BYTES:
-                yield _written(lake, folder, rows)
-                rows, size = [], 0
         if rows:
             yield _written(lake, folder, rows)
-        else:
-            yield pa.RecordBatch.from_pylist([], schema=pa.schema([("path", pa.string()), ("rows", pa.int64())]))
 
     return transform
+
+
+def _fill(rows: list[dict[str, Any]]) -> int:
+    """How many of the rows fill a part."""
+    filled = itertools.accumulate(len(row["descriptors"]) for row in rows)
+    return next(n for n, size in enumerate(filled, 1) if size >= PART_BYTES)
 
 
 def _row(content: str, copy: int, found: Description) -> dict[str, Any]:
@@ -69,11 +77,19 @@ def _written(lake: Lake, folder: str, rows: list[dict[str, Any]]) -> pa.RecordBa
 
     rows.sort(key=lambda row: (str(row["content"]), int(row["copy"])))
     file = lake.write_rows(folder, "descriptors", pa.Table.from_pylist(rows, schema=arrow_schema("descriptors")))
-    return pa.RecordBatch.from_pylist([{"path": file.path, "rows": file.rows}])
+    return pa.RecordBatch.from_pylist([{"path": file.path, "rows": file.rows}], schema=_written_schema())
+
+
+def _written_schema() -> pa.Schema:
+    import pyarrow as pa
+
+    return pa.schema([("path", pa.string()), ("rows", pa.int64())])
 
 
 def run(work: Work) -> Result:
     """Describes what is not yet described, and names the part that holds each image of the roster."""
+    if work.lake.manifest(work.run, "ingest")["counts"]["new"]:
+        work.warm()
     from pomona.vision.describe import Extractor
 
     extractor = Extractor.of(work.knobs)
@@ -83,10 +99,9 @@ def run(work: Work) -> Result:
     missing = wanted.join(known, ["content", "copy"], join_type="left anti")
     n_missing = len(missing["content"].unique())
     if n_missing:
-        seen = work.spark.sparkContext.accumulator(0)
-        transform = in_worker(describe(extractor, work.lake, folder, seen))
+        seen = work.context.accumulator(0)
         with work.progress(lambda: seen.value, n_missing, "images"):
-            work.images(_by_image(missing)).mapInArrow(transform, "path string, rows long").collect()
+            work.images(_by_image(missing)).map(describe(extractor, work.lake, folder, seen)).table(_written_schema())
         known = index_of(work.lake, folder)
     index = known.join(wanted.select(["content", "copy"]), ["content", "copy"], join_type="left semi")
     if index.num_rows != wanted.num_rows:
@@ -108,7 +123,7 @@ def wanted_of(roster: pa.Table, n_copies: int) -> pa.Table:
 
 
 def _by_image(missing: pa.Table) -> pa.Table:
-    """A row for each image that lacks something: content, part, and `copies` as text (`0 1`): PySpark 3.5 makes no column of lists."""
+    """A row for each image that lacks something: content, part, and the numbers `copies` as text, such as `0 1`."""
     import pyarrow as pa
 
     rows = missing.to_pandas().astype({"copy": str}).groupby(["content", "part"], sort=True)["copy"].agg(" ".join)
@@ -121,12 +136,14 @@ def index_of(lake: Lake, folder: str) -> pa.Table:
     import pyarrow.parquet as pq
 
     schema = pa.schema([("content", pa.string()), ("copy", pa.int32()), ("part", pa.string()), ("n_keypoints", pa.int32())])
-    tables = [schema.empty_table()]
-    for name in lake.names(folder):
-        with lake.opened(f"{folder}/{name}") as file:
+
+    def read(name: str) -> pa.Table:
+        # In larger blocks the descriptors between would come along, through the driver.
+        with lake.opened(f"{folder}/{name}", _INDEX_BLOCK_BYTES) as file:
             table = pq.read_table(file, columns=["content", "copy", "n_keypoints"])
-        tables.append(table.add_column(2, "part", pa.array([name] * table.num_rows)).cast(schema))
-    once = pa.concat_tables(tables).to_pandas().drop_duplicates(["content", "copy"])
+        return table.add_column(2, "part", pa.array([name] * table.num_rows)).cast(schema)
+
+    once = pa.concat_tables([schema.empty_table(), *at_once(read, lake.names(folder))]).to_pandas().drop_duplicates(["content", "copy"])
     return pa.Table.from_pandas(once, schema=schema, preserve_index=False).replace_schema_metadata(None)
 
 
@@ -134,8 +151,7 @@ def _result(work: Work, folder: str, index: pa.Table, *, n_described: int) -> Re
     import pyarrow.compute as pc
 
     parts = pc.value_counts(index["part"]).to_pylist()
-    paths = sorted((f"{folder}/{entry['values']}", entry["counts"]) for entry in parts)
-    files = [File(path, path.rpartition("/")[2].removesuffix(".parquet"), work.lake.size(path), rows) for path, rows in paths]
+    files = work.lake.part_files(folder, {entry["values"]: entry["counts"] for entry in parts})
     images = index.filter(pc.equal(index["copy"], 0))
     n_keypoints = pc.sum(images["n_keypoints"]).as_py() or 0
     bare = images.filter(pc.equal(images["n_keypoints"], 0))["content"].to_pylist()

@@ -7,7 +7,7 @@ features row per image, as Parquet and as one CSV (image, label, split, group, f
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -21,16 +21,14 @@ from pomona.outcome import File, Result
 from pomona.vision.describe import Description, n_dims
 from pomona.vision.encode import Encoding, at_quarters, fit_projection, in_sample, project, taught_quarters, vector
 from pomona.vision.words import Preparation, Vocabulary
-from pomona.work import Work, in_worker
+from pomona.work import Work
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-Batches = Iterable["pa.RecordBatch"]
-Transform = Callable[[Batches], Iterator["pa.RecordBatch"]]
+    from pomona.tasks import Batches, Transform
 
-_DRAWN = "content string, copy int, vector binary"
-_FILES = "path string, sha256 string, bytes long, rows long"
+_DESCRIBED = ("content", "copy", "descriptors", "histogram")
 _PART_ROWS = 20_000
 
 
@@ -73,7 +71,7 @@ def drawn(coder: Coder, wanted: Callable[[str, int], bool]) -> Transform:
     def transform(batches: Batches) -> Iterator[pa.RecordBatch]:
         import pyarrow as pa
 
-        schema = pa.schema([("content", pa.string()), ("copy", pa.int32()), ("vector", pa.binary())])
+        schema = _drawn_schema()
         for batch in batches:
             rows = [
                 {"content": batch["content"][row].as_py(), "copy": copy, "vector": found.tobytes()}
@@ -82,6 +80,12 @@ def drawn(coder: Coder, wanted: Callable[[str, int], bool]) -> Transform:
             yield pa.RecordBatch.from_pylist(rows, schema=schema)
 
     return transform
+
+
+def _drawn_schema() -> pa.Schema:
+    import pyarrow as pa
+
+    return pa.schema([("content", pa.string()), ("copy", pa.int32()), ("vector", pa.binary())])
 
 
 def projected(coder: Coder, mean: np.ndarray, components: np.ndarray, lake: Lake, folder: str) -> Transform:
@@ -114,22 +118,31 @@ def _written(lake: Lake, folder: str, tables: list[pa.Table]) -> pa.RecordBatch:
     import pyarrow as pa
 
     file = lake.write_rows(folder, "features", pa.concat_tables(tables).sort_by([("content", "ascending"), ("copy", "ascending")]))
-    return pa.RecordBatch.from_pylist([asdict(file)])
+    return pa.RecordBatch.from_pylist([asdict(file)], schema=_file_schema())
+
+
+def _file_schema() -> pa.Schema:
+    import pyarrow as pa
+
+    return pa.schema([("path", pa.string()), ("sha256", pa.string()), ("bytes", pa.int64()), ("rows", pa.int64())])
 
 
 def run(work: Work) -> Result:
     """Fits the projection on a sample of what is learnt from, encodes every image of the roster and writes the feature table."""
+    import pyarrow.compute as pc
+
     knobs = work.knobs
     coder = Coder.of(knobs, Vocabulary.from_arrays(work.arrays("vocabulary")))
     for dataset in ("encoder", "features", "near_copies"):
         work.clear(dataset)
-    paths, wanted, largest = _wanted(work)
-    sample = _sample(work, coder, paths, wanted, largest)
+    parts, wanted = _wanted(work)
+    sample = _sample(work, coder, parts, wanted)
     mean, components = fit_projection(sample, coder.encoding.components_for(len(coder.vocabulary.words)))
-    rows = work.parts(paths, wanted, largest_row=largest).drop("part")
-    transform = in_worker(projected(coder, mean, components, work.lake, work.folder("features")))
-    files = sorted((File(**row.asDict()) for row in rows.mapInArrow(transform, _FILES).collect()), key=lambda file: file.path)
-    near = near_copies.found(rows.where("copy = 0").select("content", "split", "fingerprint"), max_distance=knobs["near_distance"])
+    transform = projected(coder, mean, components, work.lake, work.folder("features"))
+    rows = work.parts(parts, wanted, _DESCRIBED).map(transform).table(_file_schema())
+    files = sorted((File(**row) for row in rows.to_pylist()), key=lambda file: file.path)
+    images = work.parts(parts, wanted.filter(pc.equal(wanted["copy"], 0)), ["content", "fingerprint"])
+    near = near_copies.found(images, max_distance=knobs["near_distance"])
     written = {
         "encoder": [work.lake.write_arrays(work.folder("encoder"), "encoder", {"mean": mean, "components": components})],
         "features": [*files, write_csv(work, files, len(components))],
@@ -144,7 +157,7 @@ def run(work: Work) -> Result:
     return Result(line, written, counts)
 
 
-def _sample(work: Work, coder: Coder, paths: list[str], wanted: pa.Table, largest: int) -> np.ndarray:
+def _sample(work: Work, coder: Coder, parts: list[File], wanted: pa.Table) -> np.ndarray:
     """The vectors that the projection is fitted on, (n, n_features) float64, by content and copy; no others are computed for it."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -154,22 +167,18 @@ def _sample(work: Work, coder: Coder, paths: list[str], wanted: pa.Table, larges
     share = work.knobs["projection_images"] / max(1, sum(map(len, lessons[0])))
     chosen = partial(in_sample, share=share, seed=work.knobs["seed"])
     needed = [any(chosen(content, copy) for copy in copies) for copies, content in zip(*lessons, strict=True)]
-    rows = work.parts(paths, train.filter(pa.array(needed, pa.bool_())), largest_row=largest).drop("part")
-    found = rows.mapInArrow(in_worker(drawn(coder, chosen)), _DRAWN).collect()
-    return np.array([np.frombuffer(row.vector) for row in sorted(found, key=lambda row: (row.content, row.copy))])
+    rows = work.parts(parts, train.filter(pa.array(needed, pa.bool_())), _DESCRIBED)
+    found = rows.map(drawn(coder, chosen)).table(_drawn_schema()).sort_by([("content", "ascending"), ("copy", "ascending")])
+    return np.array([np.frombuffer(row.as_buffer()) for row in found["vector"]])
 
 
-def _wanted(work: Work) -> tuple[list[str], pa.Table, int]:
-    """(parts, the rows wanted of them: content, copy, part, image, label, split, group; bytes of the largest)."""
-    import pyarrow.compute as pc
-
-    paths, index = work.described()
+def _wanted(work: Work) -> tuple[list[File], pa.Table]:
+    """(parts, the rows wanted of them: content, copy, part, image, label, split, group)."""
+    parts, index = work.described()
     roster = work.table("roster", ["content", "path", "label", "split", "group"]).rename_columns(
         ["content", "image", "label", "split", "group"]
     )
-    wanted = index.select(["content", "copy", "part"]).join(roster, "content", join_type="inner")
-    largest = n_dims(work.knobs["extractor"]) * (pc.max(index["n_keypoints"]).as_py() or 1)
-    return paths, wanted, largest
+    return parts, index.select(["content", "copy", "part"]).join(roster, "content", join_type="inner")
 
 
 def write_csv(work: Work, files: list[File], n_components: int) -> File:

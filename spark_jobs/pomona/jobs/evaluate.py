@@ -19,13 +19,13 @@ import numpy as np
 from pomona import judgement, tracking
 from pomona.baselines import by_colour, commonest
 from pomona.checks import Alone, Rules
-from pomona.contest import ANSWERS, Rival, answered, rival
+from pomona.contest import Rival, answered, answers_schema, rival
 from pomona.formats import arrow_schema
 from pomona.metrics import measured
 from pomona.outcome import File, Result
 from pomona.paragraph import paragraph
 from pomona.vision.classify import Classifier, probabilities
-from pomona.work import LOG, Work, in_worker
+from pomona.work import LOG, Work
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -160,14 +160,14 @@ def _asked(work: Work, fair: pd.DataFrame, beaten: Rival) -> tuple[dict[str, str
     folder = beaten.folder
     assert folder is not None
     scratch, packed = folder.parent.name, shutil.make_archive(str(folder), "zip", root_dir=folder)
-    work.spark.sparkContext.addArchive(f"{packed}#{scratch}")
+    work.context.addArchive(f"{packed}#{scratch}")
 
     def locate() -> Path:
         from pyspark import SparkFiles
 
         return Path(SparkFiles.get(scratch))
 
-    answers = work.images(wanted).mapInArrow(in_worker(answered(locate)), ANSWERS).toPandas()
+    answers = work.images(wanted).map(answered(locate)).table(answers_schema()).to_pandas()
     trouble = answers["trouble"].dropna()
     if len(trouble):
         return {}, str(trouble.iloc[0])

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import math
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,8 @@ from pomona.formats import arrow_schema
 from pomona.lake import Lake
 from pomona.landing import Landing, Unsteady
 from pomona.outcome import BadInput, File, Result
-from pomona.work import LOG, Work, in_worker
+from pomona.tasks import Batches, Tasks, Transform
+from pomona.work import LOG, PART_BYTES, PARTS_A_CORE, Work
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,21 +29,21 @@ if TYPE_CHECKING:
     from pomona.leakage import Selection
     from pomona.snapshots import Snapshot
 
-PART_BYTES = 32 << 20
 _SHOWN = 200
 _READERS = 4
 
 
-def take(landing: Landing, lake: Lake, *, max_megapixels: float) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+def take(landing: Landing, lake: Lake, *, max_megapixels: float) -> Transform:
     """A transform of listed files (path, size, version) into one row each, writing the readable ones into parts."""
 
-    def transform(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    def transform(batches: Batches) -> Iterator[pa.RecordBatch]:
         packer = _Packer(lake)
         with contextlib.closing(_read_ahead(landing, (row for batch in batches for row in batch.to_pylist()))) as readings:
             for row, reading in readings:
                 packer.add(row, *_opened(reading, max_megapixels))
-                if packer.bytes >= PART_BYTES:
-                    yield packer.flush()
+                # Half a part waits, so that the last one is no small rest.
+                if packer.bytes >= 1.5 * PART_BYTES:
+                    yield packer.flush(PART_BYTES)
         yield packer.flush()
 
     return transform
@@ -84,9 +86,6 @@ class _Packer:
 
     def __init__(self, lake: Lake) -> None:
         self._lake = lake
-        self._clear()
-
-    def _clear(self) -> None:
         self._images: dict[str, dict[str, Any]] = {}
         self._rows: list[dict[str, Any]] = []
         self.bytes = 0
@@ -98,21 +97,34 @@ class _Packer:
             self.bytes += len(image["image"])
         self._rows.append({**row, "content": content, "part": None, "reason": reason or None, "final": final, "bytes": 0})
 
-    def flush(self) -> pa.RecordBatch:
-        """Writes the part and gives the rows of the files that it holds, and of those that no part holds."""
+    def flush(self, at_most: float = math.inf) -> pa.RecordBatch:
+        """Writes what came first, about so many bytes, as a part; gives the rows of the files in it, and of those that no part holds."""
         import pyarrow as pa
 
         from pomona.snapshots import taken_schema
 
-        if self._images:
-            table = pa.Table.from_pylist([self._images[content] for content in sorted(self._images)], schema=arrow_schema("images"))
+        images = self._first(at_most)
+        rows, self._rows = self._rows, []
+        if images:
+            table = pa.Table.from_pylist([images[content] for content in sorted(images)], schema=arrow_schema("images"))
             file = self._lake.write_rows("parts/images", "images", table)
-            for row in self._rows:
+            self._rows = [row for row in rows if row["content"] in self._images]
+            rows = [row for row in rows if row["content"] not in self._images]
+            for row in rows:
                 if row["content"]:
                     row.update(part=file.name, bytes=file.bytes)
-        rows = pa.RecordBatch.from_pylist(self._rows, schema=taken_schema())
-        self._clear()
-        return rows
+        return pa.RecordBatch.from_pylist(rows, schema=taken_schema())
+
+    def _first(self, at_most: float) -> dict[str, dict[str, Any]]:
+        """Takes the images that fill so many bytes out of the packer, in the order of their coming."""
+        taken: dict[str, dict[str, Any]] = {}
+        size = 0
+        while self._images and size < at_most:
+            content = next(iter(self._images))
+            taken[content] = self._images.pop(content)
+            size += len(taken[content]["image"])
+        self.bytes -= size
+        return taken
 
 
 def run(work: Work) -> Result:
@@ -149,16 +161,17 @@ def _take_in(work: Work, landing: Landing, new: pd.DataFrame) -> pd.DataFrame:
 
     if new.empty:
         return snapshots.nothing_taken()
-    tasks = max(3 * work.cores, int(new["size"].sum() // PART_BYTES))
-    frame = work.frame(pa.Table.from_pandas(new, preserve_index=False), min(tasks, len(new)))
-    seen = work.spark.sparkContext.accumulator(0)
-    transform = in_worker(_counting(take(landing, work.lake, max_megapixels=work.knobs["max_megapixels"]), seen))
+    tasks = max(PARTS_A_CORE * work.cores, int(new["size"].sum() // PART_BYTES))
+    listed = Tasks.over_table(work.context, pa.Table.from_pandas(new, preserve_index=False), tasks)
+    seen = work.context.accumulator(0)
+    transform = _counting(take(landing, work.lake, max_megapixels=work.knobs["max_megapixels"]), seen)
     with work.progress(lambda: seen.value, len(new), "files"):
-        return frame.mapInArrow(transform, snapshots.TAKEN).toPandas()
+        taken: pd.DataFrame = listed.map(transform).table(snapshots.taken_schema()).to_pandas()
+        return taken
 
 
-def _counting(transform: Any, seen: Any) -> Any:
-    def counted(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def _counting(transform: Transform, seen: Any) -> Transform:
+    def counted(batches: Batches) -> Iterator[pa.RecordBatch]:
         for batch in transform(batches):
             seen.add(batch.num_rows)
             yield batch
@@ -197,7 +210,6 @@ def _result(work: Work, snapshot: Snapshot, *, ignored: list[str], n_new: int, n
         "snapshot": snapshot.number,
         "state": state,
         "images_per_label": per_label,
-        "largest_bytes": int(snapshot.present["size"].max()),
         "ignored": ignored[:_SHOWN],
         "started_by": work.order.started_by,
         **_listed_troubles(selection, snapshot),
@@ -229,13 +241,11 @@ def _stop_if_untrainable(per_label: dict[str, dict[str, int]], counts: dict[str,
 
 
 def _image_files(lake: Lake, roster: pa.Table) -> list[File]:
-    """The parts that the roster needs; a part's name is its SHA-256."""
+    """The parts that the roster needs."""
     import pyarrow.compute as pc
 
     counts = pc.value_counts(roster["part"]).to_pylist()
-    parts = sorted((entry["values"], entry["counts"]) for entry in counts)
-    paths = [(f"parts/images/{part}", rows) for part, rows in parts]
-    return [File(path, path.rpartition("/")[2].removesuffix(".parquet"), lake.size(path), rows) for path, rows in paths]
+    return lake.part_files("parts/images", {entry["values"]: entry["counts"] for entry in counts})
 
 
 def _listed_troubles(selection: Selection, snapshot: Snapshot) -> dict[str, Any]:

@@ -6,20 +6,22 @@ of the training images and the seed alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from pomona.outcome import BadInput, Result
-from pomona.work import Work, in_worker
+from pomona.work import Work
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from pomona.tasks import Batches, Transform
 
-def draw_rows(*, share: float, seed: int, n_dims: int) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+
+def draw_rows(*, share: float, seed: int, n_dims: int) -> Transform:
     """A transform of descriptors rows into (content, the drawn rows of its matrix as bytes)."""
 
-    def transform(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    def transform(batches: Batches) -> Iterator[pa.RecordBatch]:
         import numpy as np
         import pyarrow as pa
 
@@ -39,6 +41,7 @@ def draw_rows(*, share: float, seed: int, n_dims: int) -> Callable[[Iterable[pa.
 def run(work: Work) -> Result:
     """Draws about `descriptors_per_word` training descriptors a word, learns the words and reports how they came out."""
     import numpy as np
+    import pyarrow as pa
     import pyarrow.compute as pc
 
     from pomona.vision.describe import n_dims
@@ -49,15 +52,14 @@ def run(work: Work) -> Result:
     roster = work.table("roster", ["content", "label", "split"])
     train = roster.filter(pc.equal(roster["split"], "train"))
     n_words = vocabulary_size(knobs, len(set(train["label"].to_pylist())))
-    paths, index = work.described()
+    files, index = work.described()
     index = index.filter(pc.and_(pc.is_in(index["content"], train["content"]), pc.equal(index["copy"], 0)))
     n_keypoints = pc.sum(index["n_keypoints"]).as_py() or 0
     share = min(1.0, n_words * knobs["descriptors_per_word"] / max(1, n_keypoints))
-    rows = work.parts(paths, index.select(["content", "copy", "part"]), largest_row=dims * (pc.max(index["n_keypoints"]).as_py() or 1))
-    drawn = rows.select("content", "descriptors").mapInArrow(
-        in_worker(draw_rows(share=share, seed=knobs["seed"], n_dims=dims)), "content string, descriptors binary"
-    )
-    pieces = [row.descriptors for row in sorted(drawn.collect(), key=lambda row: str(row.content))]
+    rows = work.parts(files, index.select(["content", "copy", "part"]), ["content", "descriptors"])
+    schema = pa.schema([("content", pa.string()), ("descriptors", pa.binary())])
+    drawn = rows.map(draw_rows(share=share, seed=knobs["seed"], n_dims=dims)).table(schema).sort_by("content")
+    pieces = [piece.as_buffer() for piece in drawn["descriptors"]]
     sample = np.frombuffer(b"".join(pieces), np.uint8).reshape(-1, dims)
     try:
         learned = learn(prepare(sample, preparation), knobs=knobs, n_words=n_words)

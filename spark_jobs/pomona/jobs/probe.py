@@ -6,25 +6,26 @@ No stage of a run: `make check-settings` submits it. Rows in: a number a task. R
 from __future__ import annotations
 
 import importlib.metadata
-import io
 import platform
 import socket
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from pomona import tracking
 from pomona.lake import Lake
 from pomona.landing import Landing
-from pomona.outcome import BadInput, File, Result
+from pomona.outcome import BadInput, Result
 from pomona.store_faults import StoreAway
+from pomona.tasks import Tasks
 from pomona.work import Work
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from pomona.tasks import Batches, Transform
+
 # Several tasks a core: every executor that is up by then gets one.
 _TASKS_A_CORE = 4
-_FOUND = "host string, packages string, written string, trouble string"
 _PACKAGES = ("numpy", "pyarrow", "opencv-python-headless", "faiss-cpu")
 
 
@@ -33,17 +34,17 @@ def packages() -> str:
     return f"Python {platform.python_version()}, " + ", ".join(f"{name} {importlib.metadata.version(name)}" for name in _PACKAGES)
 
 
-def looks(lake: Lake, landing: Landing, folder: str) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+def looks(lake: Lake, landing: Landing, folder: str) -> Transform:
     """A transform of numbers into one row each on the machine that got it: it has written a file to the lake, and seen the driver's."""
 
-    def transform(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    def transform(batches: Batches) -> Iterator[pa.RecordBatch]:
         import pyarrow as pa
 
         for batch in batches:
             for number in batch["number"].to_pylist():
                 found = {"host": socket.gethostname(), "packages": packages(), "written": f"{number}.txt", "trouble": ""}
                 try:
-                    lake.get(f"{folder}/driver.parquet")
+                    lake.get(f"{folder}/driver.txt")
                     lake.put(f"{folder}/{found['written']}", b"seen")
                     landing.first()
                 except (OSError, BadInput, StoreAway) as error:
@@ -77,15 +78,13 @@ def run(work: Work) -> Result:
 
 def _found(work: Work, folder: str) -> list[dict[str, str]]:
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
-    numbers = list(range(_TASKS_A_CORE * work.cores))
-    buffer = io.BytesIO()
-    pq.write_table(pa.table({"number": numbers}), buffer)
-    file: File = work.lake.write_file(folder, "driver.parquet", buffer.getvalue(), rows=len(numbers))
-    rows = work.spark.read.parquet(work.lake.spark_location(file.path)).repartition(len(numbers), "number")
+    numbers = pa.table({"number": range(_TASKS_A_CORE * work.cores)})
+    work.lake.write_file(folder, "driver.txt", b"seen")
     landing = Landing(work.order.place.landing, work.order.s3)
-    return [row.asDict() for row in rows.mapInArrow(looks(work.lake, landing, folder), _FOUND).collect()]
+    schema = pa.schema([(name, pa.string()) for name in ("host", "packages", "written", "trouble")])
+    found = Tasks.over_table(work.context, numbers, numbers.num_rows).map(looks(work.lake, landing, folder)).table(schema)
+    return [dict(row) for row in found.to_pylist()]
 
 
 def _ask_mlflow(uri: str) -> None:

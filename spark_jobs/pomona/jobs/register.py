@@ -50,7 +50,7 @@ def run(work: Work) -> Result:
     stands = standing(work, registered.version, move)
     LOG.info("register: %s %s", facts.verdict["words"], stands.words)
     tracking.tag(work.order.place.tracking, work.order.place.name, registered, {"pomona.outcome": stands.words})
-    facts = facts.registered(version=registered.version, standing=stands, seconds=work.seconds, cost=cost_so_far(work))
+    facts = facts.registered(version=registered.version, standing=stands, effort=work.effort({}), cost=cost_so_far(work))
     document = summary(facts)
     folder = work.lake.run_folder(work.run)
     page = render(assembled(facts, chain, roster=roster, predictions=work.table("predictions"), read=work.pictures))

@@ -156,14 +156,15 @@ def _rows(work: Work, sample: pd.DataFrame) -> list[Row]:
     import pyarrow.compute as pc
 
     dims = n_dims(work.knobs["extractor"])
-    paths, index = work.described()
+    files, index = work.described()
     index = index.filter(pc.is_in(index["content"], pa.array(sample["content"])))
-    largest = dims * (pc.max(index["n_keypoints"]).as_py() or 1)
-    rows = work.parts(paths, index.select(["content", "copy", "part"]), largest_row=largest)
+    schema = pa.schema([("content", pa.string()), ("copy", pa.int32()), ("descriptors", pa.binary()), ("histogram", pa.binary())])
+    wanted = index.select(["content", "copy", "part"])
+    rows = work.parts(files, wanted, schema.names).table(schema)
     described: dict[str, dict[int, Description]] = defaultdict(dict)
-    for row in rows.select("content", "copy", "descriptors", "histogram").collect():
-        matrix = np.frombuffer(row.descriptors, np.uint8).reshape(-1, dims)
-        described[row.content][row.copy] = Description(matrix, np.frombuffer(row.histogram, np.float32))
+    for content, copy, descriptors, histogram in zip(*rows.columns, strict=True):
+        matrix = np.frombuffer(descriptors.as_buffer(), np.uint8).reshape(-1, dims)
+        described[content.as_py()][copy.as_py()] = Description(matrix, np.frombuffer(histogram.as_buffer(), np.float32))
     columns = zip(*(sample[name] for name in ("content", "label", "group")), strict=True)
     return [Row(content, label, group, *_image_and_copies(described[content])) for content, label, group in columns]
 

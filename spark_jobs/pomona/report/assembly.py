@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from pomona.checks import counted
 from pomona.lake import now
 from pomona.report import evidence, pictures, seen
-from pomona.report.contents import Listing, Mistake, Report, Score, Timing, samples_per_label
+from pomona.report.contents import Effort, Listing, Mistake, Report, Score, Timing, samples_per_label
+from pomona.scaling import scaling
 from pomona.summary import Facts
 from pomona.vision import decode
 from pomona.vision.chain import Chain
@@ -76,6 +77,7 @@ def assembled(facts: Facts, chain: Chain, *, roster: pa.Table, predictions: pa.T
         n_mistakes=int((predictions["label"].to_pandas() != predictions["prediction"].to_pandas()).sum()),
         notices=notices(facts),
         links={"features": "features.csv", "predictions": "predictions.csv", "summary": "summary.json"},
+        efforts=efforts(facts),
         cost=facts.cost,
         evidence=evidence.evidence(facts.metrics, facts.verdict, picture=picture),
     )
@@ -87,6 +89,14 @@ def timings(facts: Facts) -> list[Timing]:
     return [
         Timing(stage, seconds, facts.records(stage) if stage in facts.manifests else None, usd.get(stage))
         for stage, seconds in facts.seconds.items()
+    ]
+
+
+def efforts(facts: Facts) -> list[Effort]:
+    """What each stage's outcome tells of its cost, in the order of the stages."""
+    return [
+        Effort(scaling(stage, told), told["records"], told["read_bytes"], told["written_bytes"], told["start_s"])
+        for stage, told in facts.efforts.items()
     ]
 
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from pomona.cost import Cost
 from pomona.report.evidence import Bounds, Evidence, Picture
+from pomona.scaling import Scaling
 from pomona.standing import Standing
 
 
@@ -43,6 +44,16 @@ class Timing(NamedTuple):
     usd: float | None = None
 
 
+class Effort(NamedTuple):
+    """What an operation cost beside its seconds, and whether more machines would help it."""
+
+    scaling: Scaling
+    records: int | None
+    read_bytes: int
+    written_bytes: int
+    start_s: float | None
+
+
 class Listing(NamedTuple):
     """Some lines of a longer list: a path and what is to be said about it, and how many there are altogether."""
 
@@ -73,6 +84,7 @@ class Report:
     links : what → where the figures lie, as text
     started_by : what started the run, in words
     evidence : what the scores are worth, and how the model did against the champion
+    efforts : one for each operation that told; none in a run of an earlier release
     cost : the estimate on AWS; None on machines of one's own
     """
 
@@ -102,6 +114,7 @@ class Report:
     links: Mapping[str, str] = field(default_factory=dict)
     started_by: str = ""
     evidence: Evidence = field(default_factory=Evidence)
+    efforts: Sequence[Effort] = ()
     cost: Cost | None = None
 
 

@@ -57,6 +57,18 @@ def dollars(usd: float | None, cents_from: float = 1.0) -> str:
     return f"${usd:,.2f}" if usd >= cents_from else f"${usd:.4f}"
 
 
+def size(n_bytes: int | None) -> str:
+    """Bytes with about three figures: `812 B`, `34.6 MB`; a dash for None."""
+    if n_bytes is None:
+        return "–"
+    value, unit = float(n_bytes), "B"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if value < 999.5:
+            break
+        value, unit = value / 1000, larger
+    return f"{value:.{0 if value >= 99.95 or unit == 'B' else 1}f}\u00a0{unit}"
+
+
 def clock(seconds: float) -> str:
     """Seconds as hh:mm:ss, rounded to the second."""
     whole = round(seconds)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import jinja2
 
-from pomona import __version__
+from pomona import __version__, scaling
 from pomona.knobs import KNOBS
 from pomona.report import formats
 from pomona.report.charts import contest_bar, reliability_chart, score_chart
@@ -26,6 +26,7 @@ _FILTERS: tuple[Callable[..., str], ...] = (
     formats.count,
     formats.clock,
     formats.dollars,
+    formats.size,
     formats.short,
     formats.visible,
     formats.marked,
@@ -84,6 +85,9 @@ def render(report: Report) -> str:
         with_text=len(report.official["classes"]) <= _CELLS_WITH_TEXT if report.official else False,
         confused=most_confused(report.official),
         knobs=knob_rows(report.knobs),
+        scaling_headline=scaling.headline([effort.scaling for effort in report.efforts]),
+        started_s=sum(effort.start_s or 0 for effort in report.efforts),
+        straggler=scaling.STRAGGLER,
         total_s=sum(timing.seconds for timing in report.timings),
         mistakes=report.mistakes[:_SHOWN_MISTAKES],
         shown_lines=_SHOWN_LINES,

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pomona.vision.classify import Classifier, fit, probabilities
-from pomona.vision.decode import check
+from pomona.vision.decode import check, decode
 from pomona.vision.describe import Describer, Description, Extractor
 from pomona.vision.encode import Encoding, at_quarters, fit_projection, in_sample, project, taught_quarters, vector
 from pomona.vision.words import Preparation, Vocabulary, draw, learn, prepare, vocabulary_size
@@ -57,7 +57,11 @@ class Chain:
             When the bytes are no usable picture, or one over `max_megapixels`.
         """
         check(data, max_megapixels=float(self.knobs["max_megapixels"]))
-        return probabilities(self.classifier, self.features(self._describer.describe(data)))
+        return self.answer_decoded(decode(data, side_px=int(self.knobs["side_px"])))
+
+    def answer_decoded(self, image: NDArray[np.uint8]) -> NDArray[np.float64]:
+        """The same for a picture (height, width, 3) BGR that `decode` gave, or as large."""
+        return probabilities(self.classifier, self.features(self._describer.seen(image)))
 
     def features(self, description: Description) -> NDArray[np.float64]:
         """The projected vector of a described picture, (n_components,) float64."""

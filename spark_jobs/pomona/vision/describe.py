@@ -97,7 +97,11 @@ class Describer:
         BadImage
             When the bytes do not decode.
         """
-        return self._described(self._decoded(data))
+        return self._printed(decode.decode(data, side_px=self.extractor.side_px))
+
+    def seen(self, image: Image) -> Description:
+        """The same of a decoded picture (h, w, 3) BGR, without the fingerprint: no answer depends on it."""
+        return Description(self._local.described(image)[0], histogram(image))
 
     def copies(self, data: bytes, content: str, copies: Iterable[int]) -> list[Description]:
         """The same for numbered copies of the picture: 0 is the picture itself, the others are altered (`augment.altered`).
@@ -107,22 +111,19 @@ class Describer:
         BadImage
             When the bytes do not decode.
         """
-        image = self._decoded(data)
-        return [self._described(augment.altered(image, content, copy) if copy else image) for copy in copies]
+        image = decode.decode(data, side_px=self.extractor.side_px)
+        return [self._printed(augment.altered(image, content, copy) if copy else image) for copy in copies]
 
     def keypoints(self, data: bytes) -> tuple[Image, NDArray[np.float32]]:
         """The decoded picture (height, width, 3) BGR, and (n_keypoints, 4) float32: x, y, size in pixels and angle in degrees.
 
         In the order of the descriptors' rows.
         """
-        image = self._decoded(data)
+        image = decode.decode(data, side_px=self.extractor.side_px)
         return image, self._local.described(image)[1]
 
-    def _decoded(self, data: bytes) -> Image:
-        return decode.decode(data, side_px=self.extractor.side_px)
-
-    def _described(self, image: Image) -> Description:
-        return Description(self._local.described(image)[0], histogram(image), fingerprint(image))
+    def _printed(self, image: Image) -> Description:
+        return self.seen(image)._replace(fingerprint=fingerprint(image))
 
 
 def histogram(image: NDArray[np.uint8]) -> NDArray[np.float32]:
