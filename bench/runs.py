@@ -17,6 +17,9 @@ from pomona_airflow.deployment import Deployment
 from run.airflow_home import AirflowHome
 from run.chain import prepare, run
 
+# train fits the model before it asks Spark for its folds' descriptors, evaluate scores it before it asks the champion.
+_FROM_FIRST_LINE = ("train", "evaluate")
+
 
 @dataclass(frozen=True)
 class Span:
@@ -29,7 +32,7 @@ class Span:
 
     @property
     def work_from(self) -> float:
-        """Where its start ends: at the first task, without Spark at the first line."""
+        """Where its start ends: at the first task; at the first line where it works before or without Spark."""
         return self.began if self.first_task is None else self.first_task
 
     @property
@@ -41,7 +44,7 @@ class Span:
     def said(self) -> str:
         """Where its time goes, in words."""
         if self.first_task is None or self.last_task is None:
-            return f"{self.ended - self.began:.1f} s without Spark"
+            return f"{self.ended - self.began:.1f} s from its first line"
         return (
             f"{self.first_task - self.began:.1f} s from its first line to the first task, {self.last_task - self.first_task:.1f} s to the "
             f"last task, {self.ended - self.last_task:.1f} s behind it"
@@ -78,8 +81,7 @@ def span(lake: Lake, run: str, stage: str) -> Span | None:
     ended = Path(lake.location(f"runs/{run}/outcomes/{stage}.json")).stat().st_mtime
     effort = outcome.get("effort") or {}
     began = ended - outcome["seconds"]
-    # train fits the model before it asks Spark for the descriptors of its folds: its work begins with its first line.
-    tasks = (None, None) if stage == "train" else (effort.get("first_task"), effort.get("last_task"))
+    tasks = (None, None) if stage in _FROM_FIRST_LINE else (effort.get("first_task"), effort.get("last_task"))
     return Span(began, *tasks, ended)
 
 

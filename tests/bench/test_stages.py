@@ -35,10 +35,11 @@ def test_a_stages_work_begins_with_its_first_task_or_without_spark_with_its_firs
     assert span(lake, "r", "encode") is None
 
 
-def test_the_model_that_train_fits_before_its_first_task_is_work(tmp_path: Path) -> None:
+@pytest.mark.parametrize("stage", ["train", "evaluate"])
+def test_what_train_and_evaluate_do_before_their_first_task_is_work(tmp_path: Path, stage: str) -> None:
     lake = Lake(str(tmp_path), "spans")
-    _outcome(lake, "train", 12.0, 1000.0, first_task=998.0, last_task=999.0)
-    found = span(lake, "r", "train")
+    _outcome(lake, stage, 12.0, 1000.0, first_task=998.0, last_task=999.0)
+    found = span(lake, "r", stage)
     assert found is not None and found.seconds == 12.0
 
 
