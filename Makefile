@@ -75,8 +75,8 @@ lint: setup  ## ruff and mypy over everything
 	@$(BIN)/ruff format --check -q .
 	@$(BIN)/mypy -p pomona -p pomona_airflow
 
-bench: setup  ## the speed of each stage beside its goal; writes bench/RESULTS.md
-	@$(BIN)/python -m bench
+bench: setup  ## figures beside their goals, into bench/RESULTS.md; ONLY='stages fruits10 threebody photographs memory growth peers'
+	@$(BIN)/python -m bench $${ONLY:-}
 
 ablation: setup  ## what each piece of the default recipe adds, by cross-validation on real photographs; writes docs/ablation.md
 	@OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m bench.ablation

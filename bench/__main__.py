@@ -1,8 +1,9 @@
 """Measures, prints the table, and writes the measured sections of bench/RESULTS.md anew.
 
-    python -m bench [describing] [photographs] [fruits10] [threebody]
+    python -m bench [stages] [fruits10] [threebody] [photographs] [memory[=IMAGES]] [growth[=1,2,…]] [peers[=IMAGES]]
 
-Real images are found through POMONA_REAL_IMAGES, a folder with `fruits10/` and `threebody/`; drawn ones stand in where they can.
+Real images are found through POMONA_REAL_IMAGES, a folder with `fruits10/` and `threebody/`; drawn ones stand in where they can. A group's
+sizes are images, of `growth` multiples of `threebody`.
 """
 
 from __future__ import annotations
@@ -20,16 +21,19 @@ from pathlib import Path
 
 import psutil
 
-from bench import chains, describing, photographs
+from bench import chains, growth, memory, peers, photographs, stages
 from bench.measure import Row, load
-from bench.stand import PROJECT, VARIABLE, Stand, stand
+from bench.stand import PROJECT, VARIABLE, stand
 
-GROUPS: Mapping[str, Callable[[Stand], Iterable[Row]]] = {
-    "describing": describing.measure,
-    "photographs": photographs.measure,
+_SIZED = {"memory": memory, "growth": growth, "peers": peers}
+GROUPS: Mapping[str, Callable[..., Iterable[Row]]] = {
+    "stages": stages.measure,
     "fruits10": chains.fruits10,
     "threebody": chains.threebody,
+    "photographs": photographs.measure,
+    **{name: group.measure for name, group in _SIZED.items()},
 }
+_LIBRARIES = ("pyspark", "apache-airflow", "mlflow", "opencv-python-headless", "numpy", "pyarrow", "faiss-cpu", "scikit-learn")
 RESULTS = Path(__file__).with_name("RESULTS.md")
 _HEAD = "# Figures\n\nWritten by `make bench`; `python -m bench NAME` measures one section anew. Each section was measured in one run.\n"
 
@@ -37,23 +41,55 @@ _HEAD = "# Figures\n\nWritten by `make bench`; `python -m bench NAME` measures o
 def main(words: Sequence[str]) -> int:
     """0 when every goal that was measured is met, else 1."""
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measures the project's figures.")
-    parser.add_argument("groups", nargs="*", metavar="GROUP", help=f"of {', '.join(GROUPS)}; all when none is named")
-    groups = parser.parse_args(words).groups
-    for unknown in set(groups) - set(GROUPS):
-        parser.error(f"no group {unknown!r}: {', '.join(GROUPS)}")
+    parser.add_argument("groups", nargs="*", metavar="GROUP[=SIZE,…]", help=f"of {', '.join(GROUPS)}; all when none is named")
+    try:
+        ordered = [asked(word) for word in parser.parse_args(words).groups or GROUPS]
+    except ValueError as error:
+        parser.error(str(error))
     if not os.environ.get(VARIABLE):
         print(f"{VARIABLE} is not set: drawn images where they can stand in for real ones", file=sys.stderr)
     sections = known(RESULTS.read_text() if RESULTS.exists() else "")
     met = True
-    for name in groups or GROUPS:
+    for name, sizes in ordered:
         before, started = load(), time.strftime("%Y-%m-%d %H:%M", time.gmtime())
         with stand() as at:
-            rows = list(GROUPS[name](at))
+            rows = measured(name, GROUPS[name](at, sizes) if sizes else GROUPS[name](at))
         met &= all(row.met is not False for row in rows)
         print(f"\n{name}\n{plain(rows)}", flush=True)
         sections[name] = f"Measured {started} UTC, load {before:.1f} before it began, on {machine()}.\n\n{markdown(rows)}"
         RESULTS.write_text(written(sections))
     return 0 if met else 1
+
+
+def measured(name: str, group: Iterable[Row]) -> list[Row]:
+    """The group's rows; where it breaks down, those before it and one that says why."""
+    rows = []
+    try:
+        for row in group:
+            print(f"{row.what}: {row.figure}", file=sys.stderr, flush=True)
+            rows.append(row)
+    except RuntimeError as error:
+        rows.append(Row(f"the rest of {name}", "not measured", "to be measured", False, str(error)))
+    return rows
+
+
+def asked(word: str) -> tuple[str, tuple[int, ...]]:
+    """The group that a word names, and its sizes; none where it names none.
+
+    Raises
+    ------
+    ValueError
+        For a group that is not known or has no sizes, and for sizes that are no positive numbers.
+    """
+    name, equals, sizes = word.partition("=")
+    if name not in GROUPS:
+        raise ValueError(f"no group {name!r}: {', '.join(GROUPS)}")
+    if equals and name not in _SIZED:
+        raise ValueError(f"{word}: {name} has no sizes, only {', '.join(_SIZED)} have")
+    numbers = tuple(int(size) if size.isdigit() else 0 for size in sizes.split(",")) if equals else ()
+    if 0 in numbers:
+        raise ValueError(f"{word}: sizes are positive numbers, separated by commas")
+    return name, numbers
 
 
 def known(text: str) -> dict[str, str]:
@@ -92,9 +128,7 @@ def machine() -> str:
     cpu = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
     memory = psutil.virtual_memory().total / (1 << 30)
     java = subprocess.run(["java", "-version"], capture_output=True, text=True, check=False).stderr.partition("\n")[0].replace('"', "")
-    versions = [
-        f"{name} {importlib.metadata.version(name)}" for name in ("pyspark", "apache-airflow", "mlflow", "opencv-python-headless", "numpy")
-    ]
+    versions = [f"{name} {importlib.metadata.version(name)}" for name in _LIBRARIES]
     return ", ".join(
         [
             f"{cpu[1] if cpu else platform.machine()}, {len(os.sched_getaffinity(0))} cores, {memory:.0f} GB",

@@ -12,10 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import psutil
 
 INTERVAL_S = 0.2
 _WORKER = "pyspark.daemon"
+_DRIVER = "run_stage.py"
 MB = 1 << 20
 
 
@@ -33,22 +35,31 @@ class Row(NamedTuple):
 class Usage:
     """What the children of this process used inside a block.
 
-    seconds : wall time
+    began, seconds : when, in epoch seconds, and wall time
     cpu_s : user and system time of every process seen, as last seen; a process that lives less than `INTERVAL_S` may be missed
     peak_bytes : the largest sum over the tree of PSS, in which memory that forked processes share counts once
     worker_bytes : the largest resident memory that one Python worker of Spark ever had (VmHWM; shared memory counts in full)
     jvm_bytes : the same for one JVM
+    driver_bytes : the same for the Python driver of each stage, by the stage's name
     """
 
+    began: float = field(default_factory=time.time)
     seconds: float = 0.0
     peak_bytes: int = 0
     worker_bytes: int = 0
     jvm_bytes: int = 0
+    driver_bytes: dict[str, int] = field(default_factory=dict)
+    _timeline: list[tuple[float, float]] = field(default_factory=list)
     _cpu: dict[tuple[int, float], float] = field(default_factory=dict)
 
     @property
     def cpu_s(self) -> float:
         return sum(self._cpu.values())
+
+    def cpu_until(self, moment: float) -> float:
+        """CPU seconds that were used up to a moment in epoch seconds; straight lines between samples."""
+        moments, totals = zip(*[(self.began, 0.0), *self._timeline], strict=True)
+        return float(np.interp(moment, moments, totals))
 
     def look(self, root: psutil.Process) -> None:
         """Adds one sample of the tree below the root, the root left out."""
@@ -62,13 +73,24 @@ class Usage:
             except (psutil.Error, OSError):
                 continue  # it ended while it was looked at
         self.peak_bytes = max(self.peak_bytes, total)
+        self._timeline.append((time.time(), self.cpu_s))
 
     def _largest(self, process: psutil.Process) -> None:
         high = _kilobytes(process.pid, "status", "VmHWM:") << 10
         if process.name() == "java":
             self.jvm_bytes = max(self.jvm_bytes, high)
-        elif _WORKER in process.cmdline():
+            return
+        words = process.cmdline()
+        if _WORKER in words:
             self.worker_bytes = max(self.worker_bytes, high)
+        elif stage := stage_of(words):
+            self.driver_bytes[stage] = max(self.driver_bytes.get(stage, 0), high)
+
+
+def stage_of(words: list[str]) -> str:
+    """The stage that a Python driver with this command line does; empty where it is none."""
+    places = [place for place, word in enumerate(words[:-1]) if Path(word).name == _DRIVER]
+    return words[places[0] + 1] if places and Path(words[0]).name.startswith("python") and places[0] == 1 else ""
 
 
 def _kilobytes(pid: int, file: str, name: str) -> int:

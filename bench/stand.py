@@ -50,16 +50,16 @@ class Stand:
         self.state.mkdir(parents=True, exist_ok=True)
         rehearse(prepared(self.state))
 
-    def stage(self, stage: str, name: str, landing: Path, knobs: Mapping[str, Any]) -> Usage:
-        """Runs one stage of the run `bench` as the local engine does, and says what its process tree used."""
+    def stage(self, stage: str, name: str, landing: Path, knobs: Mapping[str, Any], *, cores: str = "*", run: str = "bench") -> Usage:
+        """Runs one stage of the run as the local engine does, and says what its process tree used."""
         home = prepared(self.state)
-        place = Place("bench", name, str(self.lake), str(landing), f"sqlite:///{self.state / 'mlflow.db'}")
+        place = Place(run, name, str(self.lake), str(landing), f"sqlite:///{self.state / 'mlflow.db'}")
         conf = [word for key, value in (CONF | LOOPBACK).items() for word in ("--conf", f"{key}={value}")]
         words = arguments(stage, place, resolve(dict(knobs)))
         command = [
             str(home.submit),
             "--master",
-            "local[*]",
+            f"local[{cores}]",
             "--driver-memory",
             "2g",
             *conf,
@@ -98,8 +98,8 @@ def pictures(name: str, at: Stand) -> tuple[Path, str]:
     return folder, f"{counts['kept']:,} drawn images ({name} is missing: {VARIABLE} names no folder with it)"
 
 
-def linked(source: Path, target: Path) -> None:
-    """`target` is the file `source`: a hard link, or a copy where the disk allows none."""
+def linked(source: Path, target: Path) -> Path:
+    """`target`, which is the file `source`: a hard link, or a copy where the disk allows none."""
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         os.link(source, target)
@@ -107,3 +107,4 @@ def linked(source: Path, target: Path) -> None:
         raise
     except OSError:
         shutil.copyfile(source, target)
+    return target

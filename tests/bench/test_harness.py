@@ -12,7 +12,7 @@ import pytest
 from bench import __main__ as table
 from bench.chains import across_rotations
 from bench.measure import MB, Row, done, used
-from bench.plain_loop import described
+from bench.plain import describe
 from bench.stand import VARIABLE, real, stand
 from demo import orchard
 from pomona.knobs import resolve
@@ -101,19 +101,23 @@ def test_two_images_of_one_name_are_not_silently_one(tmp_path: Path) -> None:
 
 
 def test_the_plain_loop_does_the_same_work_as_the_stage(tmp_path: Path) -> None:
-    orchard.draw(tmp_path, frames=2, kinds=("Tomato", "Pear"), bad=False)
-    paths = sorted(tmp_path.rglob("*.jpg"))
-    describer = Describer(Extractor.of(resolve({"preset": "fast"})))
+    orchard.draw(tmp_path / "pictures", frames=2, kinds=("Tomato", "Pear"), bad=False)
+    paths = sorted((tmp_path / "pictures").rglob("*.jpg"))
+    knobs = resolve({"preset": "fast"})
+    describer = Describer(Extractor.of(knobs))
     stage = sum(len(describer.describe(path.read_bytes()).descriptors) for path in paths)
     assert len(paths) == 8 and stage > 80
-    assert described([str(path) for path in paths], 512, 1000, 0.01, 20.0, list(HISTOGRAM_BINS)) == stage
+    listing = tmp_path / "listing"
+    listing.write_text("\n".join(map(str, paths)))
+    order = {"listing": str(listing), "target": str(tmp_path / "out"), "bins": list(HISTOGRAM_BINS), **knobs}
+    assert describe.describe(order) == {"images": 8, "keypoints": stage}
 
 
 def test_a_section_measured_anew_replaces_its_old_self_and_leaves_the_others() -> None:
     rows = [Row("time", "9 s", "≤ 10 s", True, "a|b"), Row("score", ".5", "≥ .9", False), Row("other", "1", "≤ 2"), Row("free", "7")]
-    text = table.written({"threebody": "old words", "describing": table.markdown(rows)})
+    text = table.written({"threebody": "old words", "stages": table.markdown(rows)})
     sections = table.known(text)
-    assert list(sections) == ["describing", "threebody"]
+    assert list(sections) == ["stages", "threebody"]
     again = table.written(sections | {"threebody": "new words"})
     assert again == text.replace("old words", "new words")
     assert "| time | 9 s | ≤ 10 s | yes | a\\|b |" in text
@@ -126,7 +130,7 @@ def test_an_unknown_group_is_told_with_the_known_ones(capsys: pytest.CaptureFixt
     with pytest.raises(SystemExit) as ended:
         table.main(["tempo"])
     assert ended.value.code == 2
-    assert "no group 'tempo': describing, photographs" in capsys.readouterr().err
+    assert "no group 'tempo': stages, fruits10" in capsys.readouterr().err
 
 
 def test_a_missed_goal_is_an_exit_code(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

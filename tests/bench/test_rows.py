@@ -1,0 +1,74 @@
+"""How rows are judged: from figures written by hand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+from bench import memory, peers, stages
+from bench.loops import Loop
+from bench.measure import MB, Usage
+from bench.runs import Span
+
+
+@dataclass
+class Told:
+    """A run of which only what a row asks for is told."""
+
+    usage: Usage = field(default_factory=Usage)
+    spans: dict[str, Span] = field(default_factory=dict)
+    cpu: float = 0.0
+    summary: dict[str, Any] = field(default_factory=dict)
+    manifests: dict[str, Any] = field(default_factory=dict)
+    features_bytes: int = 0
+    run: str = "r"
+
+    @property
+    def lake(self) -> Any:
+        files = [SimpleNamespace(path="f.parquet", bytes=self.features_bytes), SimpleNamespace(path="features.csv", bytes=10**9)]
+        return SimpleNamespace(files=lambda run, dataset: files, manifest=lambda run, stage: self.manifests[stage])
+
+    def cpu_s(self, stage: str) -> float:
+        return self.cpu
+
+
+def _with_memory(drivers: dict[str, int], *, images: int, peak_gb: float = 2.0) -> Any:
+    """A run whose feature table has 1 MB for each image, half of them train's."""
+    usage = Usage(driver_bytes={stage: size * MB for stage, size in drivers.items()}, peak_bytes=int(peak_gb * (1 << 30)))
+    counts = {"encode": {"counts": {"images": images}}, "train": {"counts": {"train": images // 2}}}
+    return Told(usage, manifests=counts, features_bytes=images * MB)
+
+
+def test_a_stage_over_its_goal_says_where_its_time_goes() -> None:
+    told: Any = Told(cpu=13.0, spans={"encode": Span(100.0, 105.0, 112.0, 113.0)})
+    row = stages.against("encode", told, "encode", Loop({}, 10.0, 10.5), 1.2, same="; NOT THE SAME WORK: images 8 against 7")
+    assert (row.figure, row.goal, row.met) == ("1.30 ×", "≤ 1.2 × its CPU", False)
+    assert row.note == (
+        "13.0 against 10.0 CPU seconds; 5.0 s from its first line to the first task, 7.0 s to the last task, 1.0 s behind it; "
+        "NOT THE SAME WORK: images 8 against 7"
+    )
+    assert stages.against("encode", told, "encode", Loop({}, 10.0, 10.5), 1.3, same="").met
+
+
+def test_drivers_are_flat_but_trains_which_may_grow_by_twice_its_matrix() -> None:
+    few = _with_memory({"ingest": 200, "describe": 200, "train": 300}, images=20)
+    many = _with_memory({"ingest": 220, "describe": 260, "train": 554}, images=200)
+    drivers, train, tree = memory._rows(few, many, "images", judged=True)
+    assert (drivers.figure, drivers.met) == ("1.30 × (describe)", False)
+    assert (train.figure, train.goal, train.met) == ("554 MB", "≤ 555 MB", True)
+    assert (tree.figure, tree.met) == ("2.0 GB", True)
+    many = _with_memory({"ingest": 220, "describe": 240, "train": 556}, images=200, peak_gb=3.1)
+    assert [row.met for row in memory._rows(few, many, "images", judged=True)] == [True, False, False]
+    assert [row.met for row in memory._rows(few, many, "images", judged=False)] == [None, None, None]
+
+
+def test_a_peer_is_beaten_by_time_and_not_by_accuracy_lost() -> None:
+    spans = {"learn_vocabulary": Span(0.0, 5.0, 8.0, 9.0), "encode": Span(10.0, 15.0, 20.0, 21.0), "describe": Span(0.0, 1.0, 90.0, 99.0)}
+    told: Any = Told(spans=spans, summary={"scores": {"official": {"accuracy": 0.95}}})
+    found = {"way_s": 200.0, "parts": {"KMeans": 150.0, "PCA": 50.0}, "accuracy": 0.95}
+    row = peers._row("Spark", told, found, 20, "as installed", judged=True)
+    assert (row.figure, row.met) == ("20.0 × faster", True)
+    assert "10.0 s against 200.0 s (KMeans 150.0, PCA 50.0)" in row.note
+    assert peers._row("Spark", told, {**found, "accuracy": 0.951}, 20, "", judged=True).met is False
+    assert peers._row("Spark", told, {**found, "way_s": 199.0}, 20, "", judged=True).met is False
