@@ -29,12 +29,12 @@ def answer(order: Order) -> Order:
         answers.append(champion.answer(data)[0].label)
         seconds.append(time.perf_counter() - started)
     each_cpu_s, cpu = time.process_time() - cpu, time.process_time()
-    chain = model.unwrap_python_model()._chain
+    chain = model._chain
     for data in wanted:
         chain.answer(data)
     chain_cpu_s, cpu = time.process_time() - cpu, time.process_time()
     for start in range(0, len(wanted), order["batch"]):
-        model.predict(pd.DataFrame({"image": wanted[start : start + order["batch"]]}))
+        model.predict(None, pd.DataFrame({"image": wanted[start : start + order["batch"]]}))
     batch_cpu_s = time.process_time() - cpu
     found = {"answers": answers, "seconds_each": seconds, "answer_cpu_s": each_cpu_s}
     return {**found, "chain_cpu_s": chain_cpu_s, "batch_cpu_s": batch_cpu_s}

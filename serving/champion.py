@@ -81,7 +81,7 @@ class Champion:
         import pandas as pd
 
         loaded = self.load()
-        row = loaded.model.predict(pd.DataFrame({"image": [image]}), params={"on_bad_image": "report"}).iloc[0]
+        row = loaded.model.predict(None, pd.DataFrame({"image": [image]}), {"on_bad_image": "report"}).iloc[0]
         if row["error"] is not None:
             raise BadImage(str(row["error"]))
         return Answer(str(row["label"]), float(row["probability"]), dict(row["probabilities"])), loaded.version
@@ -123,7 +123,7 @@ class Champion:
         folder, path = tempfile.TemporaryDirectory(prefix="pomona-serving-"), list(sys.path)
         try:
             run = _client(self._tracking).get_model_version(self.name, str(number)).tags.get("pomona.run", "")
-            model = load_model(f"models:/{self.name}/{number}", dst_path=folder.name)
+            model = load_model(f"models:/{self.name}/{number}", dst_path=folder.name).unwrap_python_model()
         except Exception as error:
             # The version's own code runs here and may raise anything.
             folder.cleanup()
@@ -131,7 +131,17 @@ class Champion:
             log.warning("version %d of %s cannot be loaded", number, self.name, exc_info=error)
             line = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise NoChampion(f"version {number} of {self.name} cannot be loaded ({line}): move the alias {ALIAS} in MLflow") from None
+        _one_thread_a_request()
         return _Loaded(number, run, model, folder)
+
+
+def _one_thread_a_request() -> None:
+    """Requests are answered side by side; one image has too little to share: on two threads of BLAS its product took ten times as long."""
+    import cv2
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+    cv2.setNumThreads(1)
+    threadpool_limits(limits=1)
 
 
 def forget_code(path: list[str]) -> None:
