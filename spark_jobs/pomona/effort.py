@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import os
+import sys
 import threading
 import time
 from collections.abc import Mapping
@@ -93,6 +94,8 @@ _MAKING = threading.Lock()
 
 def accumulated() -> Accumulated | None:
     """The accumulators of the session of this driver; None where there is no session."""
+    if "pyspark" not in sys.modules:
+        return None
     from pyspark import SparkContext
 
     # Two threads that asked for the first time at once would each make some.

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from pomona import traffic
 from pomona.bucket import Bucket, Listing, Replaced
 from pomona.outcome import BadInput
 from pomona.s3 import AWS, S3
@@ -84,9 +85,8 @@ class Landing:
             if isinstance(place, Bucket):
                 data, seen = place.get(path, version), version
             else:
-                with place.opened(path) as handle:
-                    data = handle.read()
-                    seen = _version(os.fstat(handle.fileno()))
+                with traffic.CountedFile(Path(place.location(path))) as file:
+                    data, seen = file.readall(), _version(os.fstat(file.fileno()))
         except FileNotFoundError:
             raise Unsteady("vanished before it was read") from None
         except Replaced:

@@ -13,7 +13,7 @@ import binascii
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import mlflow.pyfunc
 import pandas as pd
@@ -24,6 +24,15 @@ from pomona.vision.chain import Chain
 from pomona.vision.decode import BadImage
 
 ON_BAD_IMAGE = ("raise", "report")
+
+
+class Answer(NamedTuple):
+    """What is said of one image; of a bad one why it is bad, and else null and nothing."""
+
+    label: str | None
+    probability: float | None
+    probabilities: dict[str, float]
+    error: str | None
 
 
 class ImageClassifier(mlflow.pyfunc.PythonModel):  # type: ignore[misc, name-defined]
@@ -53,29 +62,24 @@ class ImageClassifier(mlflow.pyfunc.PythonModel):  # type: ignore[misc, name-def
             INVALID_PARAMETER_VALUE (the server's 400), naming the first bad image by its row and why it is bad.
         """
         report = _on_bad_image(params) == "report"
-        rows: list[tuple[str | None, float | None, dict[str, float]]] = []
-        errors: list[str | None] = []
+        rows = []
         for index, value in enumerate(_images(model_input)):
-            try:
-                rows.append(self._answer(value))
-                errors.append(None)
-            except BadImage as error:
-                if not report:
-                    raise _refusal(f"image {index} of {len(model_input)}: {error}") from None
-                rows.append((None, None, {}))
-                errors.append(str(error))
-        answers = pd.DataFrame(rows, columns=["label", "probability", "probabilities"], dtype=object)
-        if report:
-            return answers.assign(error=pd.Series(errors, dtype=object))
-        return answers.astype({"probability": float})
+            rows.append(self.answer(value))
+            if rows[-1].error is not None and not report:
+                raise _refusal(f"image {index} of {len(model_input)}: {rows[-1].error}")
+        answers = pd.DataFrame(rows, columns=Answer._fields, dtype=object)
+        return answers if report else answers.drop(columns="error").astype({"probability": float})
 
-    def _answer(self, value: object) -> tuple[str, float, dict[str, float]]:
-        data = _bytes(value)
-        with self._lock:
-            numbers = self._chain.answer(data)
-        best = int(numbers.argmax())
-        classes = self._chain.classifier.classes
-        return classes[best], float(numbers[best]), dict(zip(classes, map(float, numbers), strict=True))
+    def answer(self, value: object) -> Answer:
+        """The answer to one image, bytes or base64 text, without a table about it: for who asks one by one."""
+        try:
+            data = _bytes(value)
+            with self._lock:
+                numbers = self._chain.answer(data)
+        except BadImage as error:
+            return Answer(None, None, {}, str(error))
+        classes, best = self._chain.classifier.classes, int(numbers.argmax())
+        return Answer(classes[best], float(numbers[best]), dict(zip(classes, map(float, numbers), strict=True)), None)
 
 
 def _images(model_input: pd.DataFrame) -> Sequence[object]:

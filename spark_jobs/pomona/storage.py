@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import os
 import shutil
@@ -65,6 +66,7 @@ def is_local(root: str) -> bool:
     return "://" not in root or root.startswith("file://")
 
 
+@functools.lru_cache(maxsize=16)
 def storage(root: str, s3: S3) -> Storage:
     """What lies below the folder or URI.
 

@@ -31,6 +31,10 @@ if TYPE_CHECKING:
 
 _SHOWN = 200
 _READERS = 4
+_HANDFUL, _HANDFUL_BYTES = 32, 512 << 10
+
+Row = dict[str, Any]
+Reading = bytes | OSError
 
 
 def take(landing: Landing, lake: Lake, *, max_megapixels: float) -> Transform:
@@ -49,36 +53,60 @@ def take(landing: Landing, lake: Lake, *, max_megapixels: float) -> Transform:
     return transform
 
 
-def _read_ahead(landing: Landing, rows: Iterable[dict[str, Any]]) -> Generator[tuple[dict[str, Any], Future[bytes]], None, None]:
-    """Each row with its file's bytes to come: a few files are read while others are decoded, for a disk or a bucket is slow to answer."""
+def _read_ahead(landing: Landing, rows: Iterable[Row]) -> Generator[tuple[Row, Reading], None, None]:
+    """Each row with its file's bytes or fault: some files are read while others are decoded, for a disk or a bucket is slow to answer."""
     pool = ThreadPoolExecutor(_READERS)
     try:
-        ahead: deque[tuple[dict[str, Any], Future[bytes]]] = deque()
-        for row in rows:
-            ahead.append((row, pool.submit(landing.read, row["path"], row["size"], row["version"])))
+        ahead: deque[Future[list[tuple[Row, Reading]]]] = deque()
+        for few in _handfuls(rows):
+            ahead.append(pool.submit(_read, landing, few))
             if len(ahead) > 2 * _READERS:
-                yield ahead.popleft()
-        yield from ahead
+                yield from ahead.popleft().result()
+        for reading in ahead:
+            yield from reading.result()
     finally:
         # After a fault of the store what waits to be read would be asked for in vain.
         pool.shutdown(cancel_futures=True)
 
 
-def _opened(reading: Future[bytes], max_megapixels: float) -> tuple[dict[str, Any] | None, str, bool]:
+def _handfuls(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    """The rows, a few small files or one large one at a time: handing a file over to a thread takes longer than reading a small one."""
+    few: list[Row] = []
+    n_bytes = 0
+    for row in rows:
+        few.append(row)
+        n_bytes += row["size"]
+        if n_bytes >= _HANDFUL_BYTES or len(few) == _HANDFUL:
+            yield few
+            few, n_bytes = [], 0
+    if few:
+        yield few
+
+
+def _read(landing: Landing, rows: Iterable[Row]) -> list[tuple[Row, Reading]]:
+    found: list[tuple[Row, Reading]] = []
+    for row in rows:
+        try:
+            found.append((row, landing.read(row["path"], row["size"], row["version"])))
+        except OSError as fault:
+            found.append((row, fault))
+    return found
+
+
+def _opened(reading: Reading, max_megapixels: float) -> tuple[dict[str, Any] | None, str, bool]:
     """(images row or None, reason, whether the reason is final)."""
     from pomona.vision.decode import BadImage, check
 
+    if isinstance(reading, Unsteady):
+        return None, str(reading), False
+    if isinstance(reading, OSError):
+        return None, f"cannot be read: {reading.strerror or reading}", False
     try:
-        data = reading.result()
-        header = check(data, max_megapixels=max_megapixels)
+        header = check(reading, max_megapixels=max_megapixels)
     except BadImage as error:
         return None, str(error), True
-    except Unsteady as error:
-        return None, str(error), False
-    except OSError as error:
-        return None, f"cannot be read: {error.strerror or error}", False
-    content = hashlib.sha256(data).hexdigest()
-    return {"content": content, "image": data, "format": header.format, "width": header.width, "height": header.height}, "", True
+    content = hashlib.sha256(reading).hexdigest()
+    return {"content": content, "image": reading, "format": header.format, "width": header.width, "height": header.height}, "", True
 
 
 class _Packer:
@@ -106,14 +134,16 @@ class _Packer:
         images = self._first(at_most)
         rows, self._rows = self._rows, []
         if images:
-            table = pa.Table.from_pylist([images[content] for content in sorted(images)], schema=arrow_schema("images"))
+            ordered, schema = [images[content] for content in sorted(images)], arrow_schema("images")
+            table = pa.table({name: [image[name] for image in ordered] for name in schema.names}, schema=schema)
             file = self._lake.write_rows("parts/images", "images", table)
             self._rows = [row for row in rows if row["content"] in self._images]
             rows = [row for row in rows if row["content"] not in self._images]
             for row in rows:
                 if row["content"]:
                     row.update(part=file.name, bytes=file.bytes)
-        return pa.RecordBatch.from_pylist(rows, schema=taken_schema())
+        schema = taken_schema()
+        return pa.RecordBatch.from_pydict({name: [row[name] for row in rows] for name in schema.names}, schema=schema)
 
     def _first(self, at_most: float) -> dict[str, dict[str, Any]]:
         """Takes the images that fill so many bytes out of the packer, in the order of their coming."""
@@ -129,6 +159,9 @@ class _Packer:
 
 def run(work: Work) -> Result:
     """Lists, takes in, writes the next snapshot, and says whether a run over it would tell anything new."""
+    if not work.lake.last_number("snapshots"):
+        # Whatever the landing zone holds is new.
+        work.warm()
     from pomona import snapshots
 
     landing, knobs = Landing(work.order.place.landing, work.order.s3), work.knobs

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -58,6 +59,10 @@ class Vocabulary:
         """The centres, (n_words, d) float32."""
         return self.mixture.means
 
+    @cached_property
+    def _squares(self) -> Floats:
+        return np.asarray(np.einsum("ij,ij->i", self.words, self.words), dtype=np.float32)
+
     def arrays(self) -> dict[str, Floats]:
         """The same as named arrays."""
         spread = {"variances": self.mixture.variances, "weights": self.mixture.weights}
@@ -78,7 +83,7 @@ class Vocabulary:
         One matrix product for one image's points: its shape, and so its rounding, depends on that image alone.
         """
         # |x - w|² less |x|², which is the same for every word.
-        distances = np.einsum("ij,ij->i", self.words, self.words) - 2 * (points @ self.words.T)
+        distances = self._squares - 2 * (points @ self.words.T)
         return np.asarray(distances.argmin(axis=1), dtype=np.int64)
 
 
