@@ -148,7 +148,7 @@ KNOBS: Mapping[str, Knob] = {
             minimum=0,
             maximum=20_000,
         ),
-        Knob("descriptors_per_word", "Vocabulary", "drawn for K-Means", 1000, _sparse(256), minimum=1, maximum=10_000),
+        Knob("descriptors_per_word", "Vocabulary", "drawn for K-Means", 1000, _sparse(300), minimum=1, maximum=10_000),
         Knob("kmeans_iterations", "Vocabulary", "of Lloyd's algorithm", 20, minimum=1, maximum=1000),
         Knob("em_steps", "Vocabulary", "of expectation-maximisation behind K-Means", 0, minimum=0, maximum=100),
         Knob("local_components", "Vocabulary", "of the descriptors' own PCA; 0: none", 48, _sparse(0), minimum=0, maximum=128),
