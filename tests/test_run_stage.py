@@ -6,6 +6,7 @@ import logging
 
 import pyarrow as pa
 import pytest
+from py4j.protocol import Py4JError
 from pyspark.errors import PythonException
 
 import run_stage
@@ -82,7 +83,7 @@ def test_an_error_of_a_worker_is_told_by_the_line_behind_its_last_traceback(orde
         table = pa.table({"number": [1]})
         Tasks.over_table(spark.sparkContext, table, 1).map(failing).table(table.schema)
 
-    with pytest.raises(PythonException, match="seven is odd"):
+    with pytest.raises((PythonException, Py4JError), match="seven is odd"):
         ordered(worker)
     outcome = Lake(str(tmp_path / "lake"), "n").outcome("r", "ingest")
     assert (outcome["status"], outcome["line"]) == ("fault", "ArithmeticError: seven is odd")
