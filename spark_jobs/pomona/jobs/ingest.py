@@ -187,7 +187,7 @@ def run(work: Work) -> Result:
 
 
 def _take_in(work: Work, landing: Landing, new: pd.DataFrame) -> pd.DataFrame:
-    """The rows of `take` for the pending files; no Spark session is made when there are none."""
+    """The rows of `take` for the pending files; Spark is not asked when there are none."""
     import pyarrow as pa
 
     from pomona import snapshots
