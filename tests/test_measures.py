@@ -16,6 +16,7 @@ from demo.orchard import picture
 from pomona import measures, near_copies
 from pomona.leakage import select
 from pomona.scoring import recall_intervals
+from pomona.tasks import Tasks
 from pomona.vision.corruptions import CORRUPTIONS
 from pomona.vision.fingerprint import fingerprint
 
@@ -233,8 +234,8 @@ def test_a_drawn_orchard_is_a_clean_split(spark: Any, orchard: Path) -> None:
         images.append((content, split, fingerprint(image)))
         label, video = name.split("/")[1], name.rsplit("/", 1)[1].split("_")[0]
         files.append((name, content, label, split, f"{label}/{video}", None))
-    frame = spark.createDataFrame(images, "content string, split string, fingerprint long")
-    assert near_copies.found(frame, max_distance=3).num_rows == 0
+    table = pa.Table.from_pylist([dict(zip(("content", "split", "fingerprint"), image, strict=True)) for image in images])
+    assert near_copies.found(Tasks.over_table(spark.sparkContext, table, 2), max_distance=3).num_rows == 0
     columns = ["path", "content", "label", "split", "group", "gone_since"]
     table = pa.table({name: pa.array(list(column), pa.string()) for name, column in zip(columns, zip(*files, strict=True), strict=True)})
     found = select(table.append_column("part", table["content"]), labels=())

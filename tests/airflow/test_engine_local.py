@@ -138,7 +138,7 @@ def test_the_archive_is_used(deployment: Deployment, tmp_path: Path) -> None:
     variables = home.environment()
     variables["SPARK_SUBMIT_OPTS"] += f" -Xlog:class+load:file={seen}"
     script = tmp_path / "nothing.py"
-    script.write_text("from pyspark.sql import SparkSession\nSparkSession.builder.getOrCreate().range(3).count()\n")
+    script.write_text("from pyspark import SparkContext\nSparkContext.getOrCreate().parallelize(range(3)).mapPartitions(iter).collect()\n")
     subprocess.run([home.submit, "--master", "local[1]", script], env={**os.environ, **variables}, check=True, capture_output=True)
     lines = seen.read_text().splitlines()
     assert sum("shared objects file (top)" in line for line in lines) > 0.5 * len(lines)
