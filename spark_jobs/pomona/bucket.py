@@ -94,7 +94,13 @@ class Bucket:
         return True
 
     def size(self, path: str) -> int:
-        return int(self._called("head_object", **self._at(path))["ContentLength"])
+        try:
+            return int(self._called("head_object", **self._at(path))["ContentLength"])
+        except OSError as error:
+            if store_faults.code(error) == "400":
+                # The answer to a HEAD has no body that could say what is wrong: a listing's has.
+                self.names("")
+            raise
 
     def put(self, path: str, data: bytes) -> None:
         self._put(path, io.BytesIO(data), len(data))
