@@ -138,9 +138,7 @@ def test_a_full_disk_behind_the_server(tmp_path):
         subprocess.run(["umount", disk], check=True)
 
 
-def test_a_token_that_expires_while_workers_read_is_one_line(
-    bucket, folder, landing, s3, tmp_path, proxied: Made, capsys
-):
+def test_a_token_that_expires_while_workers_read_is_one_line(bucket, folder, landing, s3, tmp_path, proxied: Made, capsys):
     shutil.copytree(landing, folder / "landing")
     read: list[Request] = []
 
