@@ -12,7 +12,6 @@ import contextlib
 import importlib
 import logging
 import os
-import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -139,7 +138,7 @@ def _cause(error: BaseException) -> str:
         return "ended from outside before it was done"
     text, kind = str(error).strip(), type(error).__name__
     lines = [line for line in text.splitlines() if line.strip()] or [""]
-    if "PythonException" in (kind, *re.findall(r"\w+(?=: )", lines[1] if lines[1:] else "")):
+    if "PythonException" in kind + lines[min(1, len(lines) - 1)]:
         worker = text.partition("\n\tat ")[0].rpartition("Traceback (most recent call last):\n")[2]
         return next((line.strip() for line in worker.splitlines() if line[:1].strip()), lines[-1].strip())
     return lines[1].removeprefix(": ").strip() if kind == "Py4JJavaError" and lines[1:] else f"{kind}: {lines[0]}"
