@@ -96,7 +96,7 @@ $(VENV)/ready: requirements.lock pyproject.toml | checked
 	@$(BIN)/uv pip install -q --python $(BIN)/python --no-deps --no-build-isolation -e .
 	@touch $@
 
-s3-jars: setup  ## the jars that Spark needs for s3:// places: 13 MB, once, each checked against conf/s3-jars.txt
+s3-jars: setup  ## the jars that Spark needs for event logs on s3://: 13 MB, once, each checked against conf/s3-jars.txt
 	@$(BIN)/python -m pomona_airflow.s3_jars
 
 package: setup  ## what EMR is given: code and Python environment, proved in a clean root file system and put into POMONA_EMR_PACKAGES

@@ -1,4 +1,4 @@
-"""What tells Spark how to reach s3:// places: Hadoop's settings, and nothing secret among them."""
+"""What tells Spark how to reach event logs on s3://: Hadoop's settings, and nothing secret among them."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def s3a(deployment: Deployment) -> dict[str, str]:
 
 
 def on_s3(deployment: Deployment) -> bool:
-    """Whether Spark itself opens anything on S3: the landing zone is read by Python."""
-    return any(place.startswith(("s3://", "s3a://")) for place in (deployment.lake, deployment.spark_events))
+    """Whether Spark itself opens anything on S3: its event logs; lake and landing zone are read and written by Python."""
+    return deployment.spark_events.startswith(("s3://", "s3a://"))
 
 
 def settings(s3: S3) -> dict[str, str]:
