@@ -85,7 +85,7 @@ class Landing:
             if isinstance(place, Bucket):
                 data, seen = place.get(path, version), version
             else:
-                with traffic.CountedFile(Path(place.location(path))) as file:
+                with traffic.CountedFile(place.location(path)) as file:
                     data, seen = file.readall(), _version(os.fstat(file.fileno()))
         except FileNotFoundError:
             raise Unsteady("vanished before it was read") from None

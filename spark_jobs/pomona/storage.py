@@ -100,7 +100,7 @@ class Folder:
 
     def opened(self, path: str, block_bytes: int = BLOCK_BYTES) -> IO[bytes]:
         # A disk gains nothing by reading ahead.
-        return io.BufferedReader(traffic.CountedFile(Path(self.location(path))), min(block_bytes, io.DEFAULT_BUFFER_SIZE))
+        return io.BufferedReader(traffic.CountedFile(self.location(path)), min(block_bytes, io.DEFAULT_BUFFER_SIZE))
 
     def exists(self, path: str) -> bool:
         return Path(self.location(path)).exists()

@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import threading
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 
@@ -47,7 +46,7 @@ def count(*, read: int = 0, written: int = 0) -> None:
 class CountedFile(io.FileIO):
     """A file of this machine, open for reading, whose bytes are counted as they are read."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: str) -> None:
         super().__init__(path, "rb")
 
     def readinto(self, buffer: Any) -> int | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import math
+import time
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 _SHOWN = 200
 _READERS = 4
 _HANDFUL, _HANDFUL_BYTES = 32, 512 << 10
+_SLOW_S = 0.0005
 
 Row = dict[str, Any]
 Reading = bytes | OSError
@@ -42,7 +44,7 @@ def take(landing: Landing, lake: Lake, *, max_megapixels: float) -> Transform:
 
     def transform(batches: Batches) -> Iterator[pa.RecordBatch]:
         packer = _Packer(lake)
-        with contextlib.closing(_read_ahead(landing, (row for batch in batches for row in batch.to_pylist()))) as readings:
+        with contextlib.closing(_read_in_time(landing, (row for batch in batches for row in batch.to_pylist()))) as readings:
             for row, reading in readings:
                 packer.add(row, *_opened(reading, max_megapixels))
                 # Half a part waits, so that the last one is no small rest.
@@ -53,12 +55,27 @@ def take(landing: Landing, lake: Lake, *, max_megapixels: float) -> Transform:
     return transform
 
 
-def _read_ahead(landing: Landing, rows: Iterable[Row]) -> Generator[tuple[Row, Reading], None, None]:
-    """Each row with its file's bytes or fault: some files are read while others are decoded, for a disk or a bucket is slow to answer."""
+def _read_in_time(landing: Landing, rows: Iterable[Row]) -> Generator[tuple[Row, Reading], None, None]:
+    """Each row with its file's bytes or fault. What is quick to read is read here; from the first slow answer on, some threads read ahead.
+
+    A disk answers at once what the system still holds in memory: handing that over to a thread made taking in a fifth dearer.
+    """
+    handfuls = _handfuls(rows)
+    for few in handfuls:
+        began = time.monotonic()
+        found = _read(landing, few)
+        slow = time.monotonic() - began > _SLOW_S * len(few)
+        yield from found
+        if slow:
+            yield from _read_ahead(landing, handfuls)
+
+
+def _read_ahead(landing: Landing, handfuls: Iterable[list[Row]]) -> Generator[tuple[Row, Reading], None, None]:
+    """The same by threads: some files are read while others are decoded, for a cold disk or a bucket is slow to answer."""
     pool = ThreadPoolExecutor(_READERS)
     try:
         ahead: deque[Future[list[tuple[Row, Reading]]]] = deque()
-        for few in _handfuls(rows):
+        for few in handfuls:
             ahead.append(pool.submit(_read, landing, few))
             if len(ahead) > 2 * _READERS:
                 yield from ahead.popleft().result()
@@ -70,15 +87,15 @@ def _read_ahead(landing: Landing, rows: Iterable[Row]) -> Generator[tuple[Row, R
 
 
 def _handfuls(rows: Iterable[Row]) -> Iterator[list[Row]]:
-    """The rows, a few small files or one large one at a time: handing a file over to a thread takes longer than reading a small one."""
+    """The rows, a few small files or one large one at a time; first one, then two, four, …, so that a slow place is soon known."""
     few: list[Row] = []
-    n_bytes = 0
+    n_bytes, most = 0, 1
     for row in rows:
         few.append(row)
         n_bytes += row["size"]
-        if n_bytes >= _HANDFUL_BYTES or len(few) == _HANDFUL:
+        if n_bytes >= _HANDFUL_BYTES or len(few) == most:
             yield few
-            few, n_bytes = [], 0
+            few, n_bytes, most = [], 0, min(2 * most, _HANDFUL)
     if few:
         yield few
 

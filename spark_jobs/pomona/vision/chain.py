@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -119,23 +119,30 @@ def fit_chain(rows: Iterable[Row], knobs: Mapping[str, Any]) -> Chain:
     n_words = vocabulary_size(knobs, len({row.label for row in ordered}))
     n_wanted = n_words * int(knobs["descriptors_per_word"])
     vocabulary = learn(_sample(ordered, n_wanted, preparation, seed=int(knobs["seed"])), knobs=knobs, n_words=n_words).vocabulary
-    lessons = [
-        (row, copy, vector(description, vocabulary, preparation, encoding))
-        for row in ordered
-        for copy, description in _taught(row, n_copies=int(knobs["copies"]), turns=taught_quarters(knobs))
-    ]
+    lessons = [(row, copy) for row in ordered for copy in _lessons(row, n_copies=int(knobs["copies"]), turns=taught_quarters(knobs))]
+
+    def coded(row: Row, copy: int) -> NDArray[np.float64]:
+        return vector(_as_taught(row, copy), vocabulary, preparation, encoding)
+
     share = int(knobs["projection_images"]) / max(len(lessons), 1)
-    chosen = [found for row, copy, found in lessons if in_sample(row.content, copy, share=share, seed=int(knobs["seed"]))]
-    mean, components = fit_projection(np.array(chosen), encoding.components_for(n_words))
-    features = np.array([project(found, mean, components) for _, _, found in lessons])
-    labels, groups, copies = ([*column] for column in zip(*((row.label, row.group, copy) for row, copy, _ in lessons), strict=True))
+    chosen = [place for place, (row, copy) in enumerate(lessons) if in_sample(row.content, copy, share=share, seed=int(knobs["seed"]))]
+    # The vectors of all others are never held together: a Fisher vector takes 50 kB.
+    held = np.array([coded(*lessons[place]) for place in chosen])
+    mean, components = fit_projection(held, encoding.components_for(n_words))
+    known = dict(zip(chosen, held, strict=True))
+    vectors = (known[place] if place in known else coded(*lesson) for place, lesson in enumerate(lessons))
+    features = np.array([project(each, mean, components) for each in vectors])
+    labels, groups, copies = ([*column] for column in zip(*((row.label, row.group, copy) for row, copy in lessons), strict=True))
     return Chain(knobs, vocabulary, mean, components, fit(features, labels, groups, copies, knobs=knobs))
 
 
-def _taught(row: Row, *, n_copies: int, turns: Sequence[int]) -> Iterator[tuple[int, Description]]:
-    """What the row is learnt as: number of the copy, minus the quarters for a turned one, and description."""
-    yield from enumerate((row.description, *row.copies[:n_copies]))
-    yield from ((-quarters, at_quarters(row.description, quarters)) for quarters in turns)
+def _lessons(row: Row, *, n_copies: int, turns: Sequence[int]) -> list[int]:
+    """As what the row is learnt: 0 for itself, the numbers of its copies, minus the quarters for a turned one."""
+    return [*range(1 + len(row.copies[:n_copies])), *(-quarters for quarters in turns)]
+
+
+def _as_taught(row: Row, copy: int) -> Description:
+    return (row.description, *row.copies)[copy] if copy >= 0 else at_quarters(row.description, -copy)
 
 
 def _sample(rows: list[Row], n_wanted: int, preparation: Preparation, *, seed: int) -> NDArray[np.float32]:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pomona.vision import dense, mixture
+from pomona.vision.kmeans import clustered
 from pomona.vision.mixture import Mixture
 from pomona.vision.sparse import LOCAL_DIMS
 
@@ -153,26 +154,19 @@ def learn(sample: Floats, *, knobs: Mapping[str, Any], n_words: int) -> Learned:
     """
     if len(sample) < n_words:
         raise TooFewDescriptors(f"n_words={n_words} but only {len(sample)} descriptors were sampled: add images or lower n_words")
-    import faiss
+    import faiss  # noqa: F401
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     # One thread: the same sample gave other bits with three and with seven. The import comes first, or its libraries escape the limit.
     with threadpool_limits(limits=1):
         mean, axes = _local_axes(sample, int(knobs["local_components"]))
         points = np.ascontiguousarray((sample - mean) @ axes.T if len(axes) else sample, dtype=np.float32)
-        # Without these bounds faiss draws a sample of the sample, and warns of small ones.
-        bounds = {"max_points_per_centroid": len(points), "min_points_per_centroid": 1}
-        kmeans = faiss.Kmeans(points.shape[1], n_words, niter=int(knobs["kmeans_iterations"]), seed=int(knobs["seed"]), **bounds)
-        kmeans.train(points)
-        distances, nearest = faiss.knn(points, kmeans.centroids, 1)
-        words = np.array(kmeans.centroids, dtype=np.float32)
-        fitted = mixture.of_members(points, nearest.ravel(), words)
+        words, nearest, inertia = clustered(points, n_words, iterations=int(knobs["kmeans_iterations"]), seed=int(knobs["seed"]))
+        fitted = mixture.of_members(points, nearest, words)
         for _ in range(int(knobs["em_steps"])):
             fitted = mixture.improved(points, fitted)
-    used = np.count_nonzero(np.bincount(nearest.ravel(), minlength=n_words))
-    return Learned(
-        Vocabulary(mean, axes, fitted), float(distances.sum(dtype=np.float64)), n_words - int(used), n_words - len(np.unique(words, axis=0))
-    )
+    used = np.count_nonzero(np.bincount(nearest, minlength=n_words))
+    return Learned(Vocabulary(mean, axes, fitted), inertia, n_words - int(used), n_words - len(np.unique(words, axis=0)))
 
 
 def _local_axes(sample: Floats, n_components: int) -> tuple[Floats, Floats]:
