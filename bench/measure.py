@@ -6,16 +6,17 @@ import os
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import psutil
 
 INTERVAL_S = 0.2
+Found = TypeVar("Found")
 _WORKER = "pyspark.daemon"
 _DRIVER = "run_stage.py"
 MB = 1 << 20
@@ -135,6 +136,11 @@ def done(command: list[str], log: Path, **options: object) -> None:
     if code:
         lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
         raise RuntimeError(f"{Path(command[0]).name} ended with {code}: {lines[-1] if lines else 'no output'}")
+
+
+def in_turn(times: int, *each: Callable[[], Found]) -> list[tuple[Found, ...]]:
+    """What each gives, so many times one after the other: what slows the machine for a while slows all of them."""
+    return [tuple(measure() for measure in each) for _ in range(times)]
 
 
 def load() -> float:

@@ -106,3 +106,9 @@ def ran(at: Stand, name: str, landing: Path, knobs: Mapping[str, Any]) -> Ran:
     if code or len(new) != 1:
         raise RuntimeError(f"the chain over {landing} with {dict(knobs)} ended with {code} and {len(new)} runs")
     return Ran(new[0], usage, lake)
+
+
+def differing(pairs: Mapping[str, tuple[float, float]], *, within: float = 0.0) -> str:
+    """Words for the note where ours and the loop's counts are not the same; empty where they are."""
+    unlike = [f"{what} {ours:,.6g} against {theirs:,.6g}" for what, (ours, theirs) in pairs.items() if abs(ours - theirs) > within * ours]
+    return f"; NOT THE SAME WORK: {', '.join(unlike)}" if unlike else ""

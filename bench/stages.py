@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from bench import answers, starts
+from bench import answers, describing, starts
 from bench.altered import alter, photographs
 from bench.loops import Loop, Orders, plain
 from bench.measure import Row
-from bench.runs import Ran, ran, span
+from bench.runs import Ran, differing, ran, span
 from bench.stand import Stand, linked, pictures, real
 from pomona.knobs import resolve
 
@@ -32,8 +32,7 @@ def _rows(at: Stand, source: Path, name: str) -> Iterator[Row]:
     orders = Orders(whole.lake, whole.run, landing, resolve(FAST), at.folder / "plain")
     loops = _loops(orders, files)
     yield _ingest(whole, loops["ingest"], len(files), name)
-    yield _describe(whole, loops["describe"])
-    yield from starts.two_cores(at, landing)
+    yield from describing.measure(at, files, landing)
     yield _learn_vocabulary(whole, loops["learn_vocabulary"])
     yield _inertia(whole, orders)
     yield _encode(whole, loops["encode"])
@@ -64,12 +63,6 @@ def against(what: str, whole: Ran, stage: str, loop: Loop, goal: float, *, same:
     return Row(what, f"{ratio:.2f} ×", f"≤ {goal} × its CPU", ratio <= goal, note)
 
 
-def differing(pairs: Mapping[str, tuple[float, float]], *, within: float = 0.0) -> str:
-    """Words for the note where ours and the loop's counts are not the same; empty where they are."""
-    unlike = [f"{what} {ours:,.6g} against {theirs:,.6g}" for what, (ours, theirs) in pairs.items() if abs(ours - theirs) > within * ours]
-    return f"; NOT THE SAME WORK: {', '.join(unlike)}" if unlike else ""
-
-
 def _counts(whole: Ran, stage: str) -> Mapping[str, float]:
     return dict((whole.lake.outcome(whole.run, stage) or {})["counts"])
 
@@ -78,12 +71,6 @@ def _ingest(whole: Ran, loop: Loop, n_files: int, name: str) -> Row:
     kept = whole.lake.read_rows(whole.lake.files(whole.run, "placements"), ["content"])
     same = differing({"files": (n_files, loop.found["files"]), "images": (len(set(kept["content"].to_pylist())), loop.found["images"])})
     return against(f"ingest, {n_files:,} files ({name}), against a plain loop", whole, "ingest", loop, 1.3, same=same)
-
-
-def _describe(whole: Ran, loop: Loop) -> Row:
-    counts = _counts(whole, "describe")
-    same = differing({what: (counts[what], loop.found[what]) for what in ("images", "keypoints")})
-    return against("describe against a plain loop", whole, "describe", loop, 1.08, same=same)
 
 
 def _learn_vocabulary(whole: Ran, loop: Loop) -> Row:

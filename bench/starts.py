@@ -1,9 +1,8 @@
-"""What it costs to start a Spark stage, and what a second core brings."""
+"""What it costs to start a Spark stage."""
 
 from __future__ import annotations
 
 import os
-import shutil
 import statistics
 import sys
 import time
@@ -13,36 +12,13 @@ from pathlib import Path
 import pyspark
 
 from bench.measure import Row, Usage, done
-from bench.runs import Span, span
+from bench.runs import Span
 from bench.stand import PROJECT, Stand
-from pomona.lake import Lake
 from pomona_airflow.spark_home import CONF, LOOPBACK, prepared
 
-_FAST = {"preset": "fast"}
 _JOB = PROJECT / "bench" / "plain" / "spark_job.py"
 _TIMES = 3
-_GOAL_S, _GOAL_FASTER = 6.0, 1.7
-
-
-def two_cores(at: Stand, landing: Path) -> Iterator[Row]:
-    """describe of the same images on one core and on two, from its first task to its last."""
-    name, lake = "cores", Lake(str(at.lake), "cores")
-    at.stage("ingest", name, landing, _FAST)
-    found: dict[int, Span] = {}
-    for cores in (1, 2):
-        at.stage("describe", name, landing, _FAST, cores=str(cores))
-        if spanned := span(lake, "bench", "describe"):
-            found[cores] = spanned
-        shutil.rmtree(lake.location("parts/descriptors"))
-    one, two = (found[cores] for cores in (1, 2))
-    what = "describe on two cores, first to last task"
-    if one.first_task is None or one.last_task is None or two.first_task is None or two.last_task is None:
-        yield Row(what, "not measured", note="the outcome of describe does not tell its first and last task")
-        return
-    alone, both = one.last_task - one.first_task, two.last_task - two.first_task
-    faster, enough = alone / both, len(os.sched_getaffinity(0)) > 1
-    note = f"{alone:.1f} s on one core, {both:.1f} s on two" + ("" if enough else "; this machine has one core")
-    yield Row(what, f"{faster:.2f} × faster", f"≥ {_GOAL_FASTER} ×", faster >= _GOAL_FASTER if enough else None, note)
+_GOAL_S = 6.0
 
 
 def started(at: Stand, usages: Mapping[str, Usage], spans: Mapping[str, Span]) -> Iterator[Row]:

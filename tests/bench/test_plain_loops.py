@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from bench import stages
+from bench import runs
 from bench.altered import photographs
 from bench.loops import Orders
 from bench.peers import chosen
@@ -153,8 +153,8 @@ def test_intervals_hold_whole_groups() -> None:
 
 
 def test_work_that_is_not_the_same_is_said() -> None:
-    assert stages.differing({"images": (8, 8), "words": (500, 495)}, within=0.02) == ""
-    assert stages.differing({"images": (8, 7)}) == "; NOT THE SAME WORK: images 8 against 7"
+    assert runs.differing({"images": (8, 8), "words": (500, 495)}, within=0.02) == ""
+    assert runs.differing({"images": (8, 7)}) == "; NOT THE SAME WORK: images 8 against 7"
 
 
 def test_a_line_of_json_with_the_time_is_printed(chain: Chain) -> None:

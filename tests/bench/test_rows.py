@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
-from bench import memory, peers, stages
+from bench import answers, describing, memory, peers, stages
+from bench.describing import Described
 from bench.loops import Loop
-from bench.measure import MB, Usage
+from bench.measure import MB, Usage, in_turn
 from bench.runs import Span
 
 
@@ -72,3 +73,39 @@ def test_a_peer_is_beaten_by_time_and_not_by_accuracy_lost() -> None:
     assert "10.0 s against 200.0 s (KMeans 150.0, PCA 50.0)" in row.note
     assert peers._row("Spark", told, {**found, "accuracy": 0.951}, 20, "", judged=True).met is False
     assert peers._row("Spark", told, {**found, "way_s": 199.0}, 20, "", judged=True).met is False
+
+
+def test_rounds_go_in_turn() -> None:
+    order: list[str] = []
+
+    def told(name: str) -> str:
+        order.append(name)
+        return name
+
+    assert in_turn(2, lambda: told("loop"), lambda: told("ours")) == [("loop", "ours"), ("loop", "ours")]
+    assert order == ["loop", "ours", "loop", "ours"]
+
+
+def test_a_round_that_something_slowed_does_not_decide(monkeypatch: Any) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: {0, 1})
+    loops = [Loop({"keypoints": 7}, seconds, seconds) for seconds in (10.0, 10.0, 20.0)]
+    one = [Described(cpu, 2 * both, 7, "said") for cpu, both in ((10.5, 5.0), (30.0, 5.0), (21.0, 9.0))]
+    two = [Described(11.0, both, 7, "said") for both in (5.0, 20.0, 9.0)]
+    against, faster = describing.rows(loops, one, two, 100)
+    assert (against.figure, against.met) == ("1.05 ×", True)
+    assert (faster.figure, faster.met) == ("2.00 × faster", True)
+    (other, _) = describing.rows([Loop({"keypoints": 8}, 10.0, 10.0)], one[:1], two[:1], 100)
+    assert other.note.endswith("; NOT THE SAME WORK: keypoints 7 against 8")
+
+
+def test_answers_are_judged_by_the_round_in_the_middle() -> None:
+    def round_(loop_s: float, served_s: float, batch_s: float) -> tuple[dict[str, Any], dict[str, Any]]:
+        loop = {"answers": ["Apple"] * 4, "answer_cpu_s": loop_s, "seconds_each": [0.005] * 4, "detector_cpu_s": 0.008}
+        served = {"answers": ["Apple"] * 4, "answer_cpu_s": served_s, "seconds_each": [0.004, 0.004, 0.004, 0.02]}
+        return loop, {**served, "chain_cpu_s": 0.01, "batch_cpu_s": batch_s}
+
+    ratio, slow, batches = answers.rows([round_(0.01, 0.011, 0.01), round_(0.01, 0.03, 0.04), round_(0.02, 0.022, 0.02)])
+    assert (ratio.figure, ratio.met) == ("1.10 ×", True)
+    assert (slow.figure, slow.met) == ("20.0 ms", False)
+    assert (batches.figure, batches.met) == ("200 images/s/core", False)
+    assert "SIFT alone takes 2.00 ms an image: 500 images/s would be all that it allows" in batches.note
