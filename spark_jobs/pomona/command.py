@@ -11,7 +11,7 @@ from typing import Any
 
 from pomona.knobs import KNOBS, BadKnob, Knob, KnobValue, resolve
 from pomona.s3 import S3
-from pomona.stages import JOBS, ROLLBACK, Stage
+from pomona.stages import JOBS, ROLLBACK, SCORE, Stage
 
 _SLUG = re.compile(r"[^A-Za-z0-9._-]+")
 
@@ -32,8 +32,8 @@ class Place:
 class Order:
     """A parsed command line: the stage, where it works, its knobs, its job's name, and what one stage alone is told.
 
-    `resolved` (all knobs) is for ingest, `started_by` for ingest and rollback, `require_approval` for register, the rest for rollback:
-    `version` 0 is the champion before this one, and `release` ends a hold instead.
+    `resolved` (all knobs) is for ingest, `started_by` for ingest and rollback, `require_approval` for register, `unlabelled` for score, the
+    rest for rollback: `version` 0 is the champion before this one, and `release` ends a hold instead.
     """
 
     stage: Stage
@@ -47,6 +47,7 @@ class Order:
     version: int = 0
     reason: str = ""
     release: bool = False
+    unlabelled: str = ""
 
     @property
     def s3(self) -> S3:
@@ -107,6 +108,11 @@ def rollback_arguments(
     return [*words, "--release"] if release else words
 
 
+def score_arguments(place: Place, *, unlabelled: str, job: str = "", asked: int = 0) -> list[str]:
+    """The arguments of `run_stage.py` for asking the champion about the pictures in the folder or URI `unlabelled`."""
+    return [*_first(SCORE.name, place, job, asked), "--unlabelled", unlabelled]
+
+
 def _first(stage: str, place: Place, job: str, asked: int) -> list[str]:
     """What every job is told: its stage, its name if it has one, where it works."""
     words = [stage, *(["--job", job, "--asked", str(asked)] if job else [])]
@@ -139,6 +145,8 @@ def parser() -> argparse.ArgumentParser:
             command.add_argument("--version", type=_version, default=0, help="version to put back; 0: the champion before this one")
             command.add_argument("--reason", default="", help="why, in words: kept in the ledger of promotions")
             command.add_argument("--release", action="store_true", help="no rollback: lets automatic promotion go on")
+        if stage is SCORE:
+            command.add_argument("--unlabelled", required=True, help="folder or URI of the pictures that nobody has labelled")
     return top
 
 
@@ -157,7 +165,7 @@ def parse(words: Sequence[str]) -> Order:
     knobs = resolve(given)
     of_stage = {name: knobs[name] for name in stage.knobs}
     whole = read.get("resolved") or knobs
-    own = {name: read[name] for name in ("started_by", "require_approval", "version", "reason", "release") if name in read}
+    own = {name: read[name] for name in ("started_by", "require_approval", "version", "reason", "release", "unlabelled") if name in read}
     return Order(stage, place, of_stage, whole, job=read["job"], asked=read["asked"], **own)
 
 
