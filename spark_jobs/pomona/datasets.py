@@ -181,6 +181,15 @@ DATASETS: Mapping[str, Dataset] = {
             ),
         ),
         Dataset(
+            "familiarity",
+            "arrays",
+            "where the known classes lie, and by which rule a picture is like none of them: centres, scales, threshold, if there is one",
+            _columns(
+                ("means", "float64[n_classes, n_components]", "of the classes' features"),
+                ("precision", "float64[n_components, n_components]", "inverse of the covariance that the classes share"),
+            ),
+        ),
+        Dataset(
             "validation",
             "document",
             "grouped cross-validation on training rows, everything fitted inside the fold",
@@ -191,6 +200,7 @@ DATASETS: Mapping[str, Dataset] = {
                 ("n_images", "int", "images in the declared sample"),
                 ("n_groups", "int", "their groups"),
                 ("n_folds", "int", "folds; 0 when the data allow none, then `why` says so"),
+                ("unknown", "dict", "the share of pictures that are marked unknown, of known classes and of classes left out of training"),
                 ("ablation", "list", "the accuracy without each piece of the recipe, and the difference; empty unless asked for"),
             ),
         ),

@@ -79,7 +79,7 @@ STAGES: Mapping[str, Stage] = {
             "train",
             "fits the classifier and cross-validates the whole chain by groups",
             reads=("roster", "descriptors", "features"),
-            writes=("model", "baseline", "validation"),
+            writes=("model", "familiarity", "baseline", "validation"),
             knobs=(
                 "extractor",
                 *_FIT,
@@ -111,6 +111,7 @@ STAGES: Mapping[str, Stage] = {
                 "features",
                 "near_copies",
                 "model",
+                "familiarity",
                 "baseline",
                 "validation",
             ),
@@ -130,7 +131,7 @@ STAGES: Mapping[str, Stage] = {
         Stage(
             "register",
             "makes the model an MLflow version, moves the alias if the verdict says so, writes report and summary",
-            reads=("images", "roster", "descriptors", "vocabulary", "encoder", "model", "metrics", "predictions", "verdict"),
+            reads=("images", "roster", "descriptors", "vocabulary", "encoder", "model", "familiarity", "metrics", "predictions", "verdict"),
             writes=("registration",),
             knobs=(),
         ),

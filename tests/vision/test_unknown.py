@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pomona.vision.unknown import Known, Rule, calibrated, known_classes, separation, signs
+from pomona.vision.unknown import Familiarity, Known, calibrated, known_classes, separation, signs
 
 
 def _cloud(mean: float, n: int, seed: int) -> np.ndarray:
@@ -38,9 +38,8 @@ def test_features_that_do_not_vary_have_classes_all_the_same() -> None:
 
 
 def test_of_known_pictures_the_rule_marks_the_share_that_it_may() -> None:
-    known = known_classes(_cloud(0, 500, 0), ["a"] * 250 + ["b"] * 250)
     draw = np.random.default_rng(1)
-    rule = calibrated(draw.normal(0, 1, (4000, 3)), known, given_away=0.05)
+    rule = calibrated(draw.normal(0, 1, (4000, 3)), given_away=0.05)
     marked = np.mean([rule.novelty(row) > 1 for row in draw.normal(0, 1, (4000, 3))])
     # 5 % of 4,000 within three standard deviations of both draws.
     assert marked == pytest.approx(0.05, abs=0.015)
@@ -49,7 +48,7 @@ def test_of_known_pictures_the_rule_marks_the_share_that_it_may() -> None:
 @pytest.mark.parametrize("sign", range(3))
 def test_one_unusual_sign_is_enough(sign: int) -> None:
     draw = np.random.default_rng(2).normal(0, 1, (1000, 3))
-    rule = calibrated(draw, Known(np.zeros((1, 1)), np.eye(1)), given_away=0.05)
+    rule = calibrated(draw, given_away=0.05)
     unusual = np.zeros(3)
     assert rule.novelty(unusual) < 0.5
     unusual[sign] = 8
@@ -57,14 +56,17 @@ def test_one_unusual_sign_is_enough(sign: int) -> None:
 
 
 def test_signs_that_do_not_vary_in_known_pictures_mark_whatever_differs() -> None:
-    rule = calibrated(np.tile([[0.0, 1.0, 0.5]], (10, 1)), Known(np.zeros((1, 1)), np.eye(1)), given_away=0.05)
+    rule = calibrated(np.tile([[0.0, 1.0, 0.5]], (10, 1)), given_away=0.05)
     assert rule.novelty(np.array([0.0, 1.0, 0.5])) <= 1 < rule.novelty(np.array([0.0, 1.1, 0.5]))
 
 
-def test_a_rule_is_the_same_from_its_arrays() -> None:
-    rule = calibrated(np.random.default_rng(3).normal(0, 1, (50, 3)), known_classes(_cloud(0, 9, 1), list("aabbaabba")), given_away=0.1)
-    again = Rule.from_arrays({name: np.array(array) for name, array in rule.arrays().items()})
-    assert again.novelty(np.array([0.3, 2.0, 0.1])) == rule.novelty(np.array([0.3, 2.0, 0.1]))
+def test_a_familiarity_is_the_same_from_its_arrays() -> None:
+    rule = calibrated(np.random.default_rng(3).normal(0, 1, (50, 3)), given_away=0.1)
+    found = Familiarity(known_classes(_cloud(0, 9, 1), list("aabbaabba")), rule)
+    again = Familiarity.from_arrays({name: np.array(array) for name, array in found.arrays().items()})
+    assert again.rule is not None and again.rule.novelty(np.array([0.3, 2.0, 0.1])) == rule.novelty(np.array([0.3, 2.0, 0.1]))
+    assert Familiarity.from_arrays(Familiarity(found.known).arrays()).rule is None
+    assert all((before == after).all() for before, after in zip(found.known, again.known, strict=True))
 
 
 def test_separation_is_the_share_of_pairs_in_the_right_order() -> None:

@@ -34,44 +34,60 @@ class Known(NamedTuple):
 
 @dataclass(frozen=True)
 class Rule:
-    """Known classes, and what is usual of each sign.
+    """What is usual of each sign in pictures of known classes.
 
     Attributes
     ----------
     centres, scales : (3,) float64
-        Of each sign the median in pictures of known classes, and from there to the quantile that few exceed.
+        The median, and from there to the quantile that few exceed.
     threshold : float
         So many scales off the centre is the most unusual sign in those few.
     """
 
-    known: Known
     centres: Floats
     scales: Floats
     threshold: float
 
     def novelty(self, signs: Floats) -> float:
         """How unlike the known a picture is, by its signs (3,): above 1 it is unknown."""
-        return float(_unusual(signs, self.centres, self.scales) / self.threshold)
+        return float(self.novelties(signs[None])[0])
+
+    def novelties(self, signs: Floats) -> Floats:
+        """The same of many pictures, (n,), by their signs (n, 3)."""
+        return np.asarray(_unusual(signs, self.centres, self.scales) / self.threshold)
+
+
+@dataclass(frozen=True)
+class Familiarity:
+    """The known classes of a chain, and the rule by which a picture is like none of them; no rule before it has been calibrated."""
+
+    known: Known
+    rule: Rule | None = None
 
     def arrays(self) -> dict[str, Floats]:
         """The same as named arrays."""
-        return {**self.known._asdict(), "centres": self.centres, "scales": self.scales, "threshold": np.array([self.threshold])}
+        rule = {} if self.rule is None else {**self.rule.__dict__, "threshold": np.array([self.rule.threshold])}
+        return {**self.known._asdict(), **rule}
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, Floats]) -> Rule:
-        """The rule that `arrays()` took apart."""
-        known = Known(arrays["means"], arrays["precision"])
-        return cls(known, arrays["centres"], arrays["scales"], float(arrays["threshold"][0]))
+    def from_arrays(cls, arrays: Mapping[str, Floats]) -> Familiarity:
+        """What `arrays()` took apart."""
+        rule = Rule(arrays["centres"], arrays["scales"], float(arrays["threshold"][0])) if "threshold" in arrays else None
+        return cls(Known(arrays["means"], arrays["precision"]), rule)
 
 
 def known_classes(features: Floats, labels: Sequence[str]) -> Known:
     """The classes of (n, d) features, n at least 2; means in the order of the sorted labels."""
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
     names, index = np.unique(np.asarray(labels), return_inverse=True)
     means = np.array([features[index == number].mean(axis=0) for number in range(len(names))])
     centred = features - means[index]
-    covariance = centred.T @ centred / len(features)
-    round_ = np.eye(len(covariance)) * max(float(np.trace(covariance)) / len(covariance), _TINY)
-    return Known(means, np.linalg.inv((1 - _SHRINKAGE) * covariance + _SHRINKAGE * round_))
+    # BLAS's and LAPACK's rounding depends on their number of threads.
+    with threadpool_limits(limits=1):
+        covariance = centred.T @ centred / len(features)
+        round_ = np.eye(len(covariance)) * max(float(np.trace(covariance)) / len(covariance), _TINY)
+        return Known(means, np.linalg.inv((1 - _SHRINKAGE) * covariance + _SHRINKAGE * round_))
 
 
 def signs(probabilities: Floats, features: Floats, lost: float, known: Known) -> Floats:
@@ -91,7 +107,14 @@ def signs(probabilities: Floats, features: Floats, lost: float, known: Known) ->
     return np.array([np.log(max(1 - best, _TINY)) - np.log(best), nearest, lost])
 
 
-def calibrated(found: Floats, known: Known, *, given_away: float) -> Rule:
+def lost(vector: Floats, mean: Floats, features: Floats) -> float:
+    """The share of a vector's squared distance to the mean that its projection on orthonormal axes, `features`, does not hold, 0 to 1."""
+    centred = vector - mean
+    length = float(centred @ centred)
+    return min(max(1 - float(features @ features) / length, 0.0), 1.0) if length else 0.0
+
+
+def calibrated(found: Floats, *, given_away: float) -> Rule:
     """The rule that marks a share `given_away` of the pictures of known classes whose signs (n, 3) these are, n at least 1.
 
     They must not be those of pictures that the chain was fitted on, or of their groups: these are more usual than any other.
@@ -99,7 +122,7 @@ def calibrated(found: Floats, known: Known, *, given_away: float) -> Rule:
     centres = np.median(found, axis=0)
     scales = np.maximum(np.quantile(found, 1 - given_away, axis=0) - centres, _TINY)
     threshold = float(np.quantile(_unusual(found, centres, scales), 1 - given_away))
-    return Rule(known, centres, scales, max(threshold, _TINY))
+    return Rule(centres, scales, max(threshold, _TINY))
 
 
 def separation(known: Floats, unknown: Floats) -> float:
