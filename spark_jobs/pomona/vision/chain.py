@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from pomona.vision.classify import Classifier, fit, probabilities
 from pomona.vision.decode import check, decode
 from pomona.vision.describe import Describer, Description, Extractor
-from pomona.vision.encode import Encoding, at_quarters, fit_projection, in_sample, project, taught_quarters, vector
+from pomona.vision.encode import Encoding, at_quarters, encoded, fit_projection, in_sample, project, taught_quarters, vector
+from pomona.vision.observe import Observation, light, lost, shares
 from pomona.vision.words import Preparation, Vocabulary, draw, learn, prepare, vocabulary_size
 
 
@@ -62,6 +63,33 @@ class Chain:
     def answer_decoded(self, image: NDArray[np.uint8]) -> NDArray[np.float64]:
         """The same for a picture (height, width, 3) BGR that `decode` gave, or as large."""
         return probabilities(self.classifier, self.features(self._describer.seen(image)))
+
+    def observed(self, data: bytes) -> Observation:
+        """The answer to the picture in `data`, with the same bits, and what the picture looked like to the chain.
+
+        Raises
+        ------
+        BadImage
+            As `answer`.
+        """
+        check(data, max_megapixels=float(self.knobs["max_megapixels"]))
+        return self.observed_decoded(decode(data, side_px=int(self.knobs["side_px"])))
+
+    def observed_decoded(self, image: NDArray[np.uint8]) -> Observation:
+        """The same for a picture (height, width, 3) BGR that `decode` gave, or as large."""
+        description = self._describer.seen(image)
+        points = self.vocabulary.points(prepare(description.descriptors, self._preparation))
+        nearest, squares = self.vocabulary.quantised(points)
+        found = encoded(points, nearest, description.histogram, self.vocabulary, self._encoding)
+        features = project(found, self.mean, self.components)
+        return Observation(
+            probabilities(self.classifier, features),
+            shares(nearest, len(self.vocabulary.words)),
+            float(squares.mean()) if len(squares) else 0.0,
+            lost(found, self.mean, features),
+            *light(image),
+            len(points),
+        )
 
     def features(self, description: Description) -> NDArray[np.float64]:
         """The projected vector of a described picture, (n_components,) float64."""
