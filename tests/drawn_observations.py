@@ -41,10 +41,10 @@ def seen(
         words.astype(np.float32),
         number(0.15 + 0.02 * surprise, 0.02),
         number(0.5 + 0.05 * surprise, 0.05),
+        np.full(n, 60),
         number(brightness, 0.05),
         number(-2.5, 0.2),
         np.column_stack([number(0.02, 0.01), number(0.0, 0.01)]),
-        np.full(n, 60),
     )
 
 

@@ -9,13 +9,13 @@ import pytest
 
 from pomona.profile import Profile, held_out
 from pomona.profile import profile as profile_of
-from pomona.vision.observe import Observation, Observations
+from pomona.vision.observe import Fit, Observation, Observations
 from tests.drawn_observations import CLASSES, profile
 
 
 def one(label: str = "apple", **changed: object) -> Observation:
     top = np.eye(3)[CLASSES.index(label)] if label in CLASSES else np.full(3, 1 / 3)
-    return Observation(top, np.array([0.25, 0.75], np.float32), 0.1, 0.2, 0.5, -2.0, (0.01, -0.02), 4)._replace(**changed)
+    return Observation(top, np.array([0.25, 0.75], np.float32), 0.1, 0.2, 4, 0.5, -2.0, (0.01, -0.02))._replace(**changed)
 
 
 def test_a_profile_survives_a_file_without_pickle_and_words_keep_three_digits(tmp_path: Path) -> None:
@@ -39,11 +39,11 @@ def test_groups_of_one_name_under_two_labels_are_two() -> None:
 
 
 def test_what_a_fold_said_takes_the_place_of_answer_and_fit_and_the_words_stay() -> None:
-    own, fold = one(), one("cherry", words=np.array([1, 0, 0], np.float32), quantisation=0.3, reconstruction=0.6, brightness=0.9)
-    found = held_out(own, fold)
+    found = held_out(one(), Fit(np.array([0.0, 1.0, 0.0]), np.array([1, 0, 0], np.float32), 0.3, 0.6, 4))
     assert found.probabilities.tolist() == [0, 1, 0]
-    assert found[2:5] == (0.3, 0.6, 0.5)
+    assert (found.quantisation, found.reconstruction, found.brightness) == (0.3, 0.6, 0.5)
     assert found.words.tolist() == [0.25, 0.75]
+    assert held_out(found, None) is found
 
 
 def test_no_images_too_many_and_labels_unknown_to_the_model_are_named() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pomona.vision.observe import Observation, Observations, stacked
+from pomona.vision.observe import Fit, Observation, Observations, stacked
 
 MAX_IMAGES = 2_000
 
@@ -77,14 +77,15 @@ def profile(observations: Sequence[Observation], labels: Sequence[str], groups: 
     return Profile(stacked(observations), np.asarray(labels, np.str_), np.asarray(groups, np.str_), tuple(classes))
 
 
-def held_out(observation: Observation, by_fold: Observation) -> Observation:
-    """The observation of a training image as if the model had not been fitted on it, from the model's own and that of a chain of grouped
-    cross-validation which was not fitted on the image's group.
+def held_out(observation: Observation, by_fold: Fit | None) -> Observation:
+    """The observation of a training image as if the model had not been fitted on it.
 
-    Answer and fit are the fold's, for the model's are too good (on 49 varieties of fruit its probabilities were .60 on average where
-    they are .57 for new varieties, the projection lost .46 for .54, points lay .146 from their words for .155). The words are the
-    model's, for those of a fold are others.
+    Answer and fit come from a chain of grouped cross-validation that was not fitted on the image's group (`validate.Validation.fits`), for
+    the model's own are too good: on 49 varieties of fruit the mean probability of its answer was .60 where it is .57 for new varieties,
+    the projection lost .46 for .54, points lay .146 from their words for .155. The words stay the model's: a fold has others. An image
+    that no fold held out (None) stays as it is.
     """
-    return observation._replace(
-        probabilities=by_fold.probabilities, reconstruction=by_fold.reconstruction, quantisation=by_fold.quantisation
-    )
+    if by_fold is None:
+        return observation
+    kept = {name: getattr(by_fold, name) for name in ("probabilities", "quantisation", "reconstruction")}
+    return observation._replace(**kept)

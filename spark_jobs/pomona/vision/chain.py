@@ -16,7 +16,7 @@ from pomona.vision.classify import Classifier, fit, probabilities
 from pomona.vision.decode import check, decode
 from pomona.vision.describe import Describer, Description, Extractor
 from pomona.vision.encode import Encoding, at_quarters, encoded, fit_projection, in_sample, project, taught_quarters, vector
-from pomona.vision.observe import Observation, light, lost, shares
+from pomona.vision.observe import Fit, Observation, light, lost, shares
 from pomona.vision.words import Preparation, Vocabulary, draw, learn, prepare, vocabulary_size
 
 
@@ -77,17 +77,19 @@ class Chain:
 
     def observed_decoded(self, image: NDArray[np.uint8]) -> Observation:
         """The same for a picture (height, width, 3) BGR that `decode` gave, or as large."""
-        description = self._describer.seen(image)
+        return Observation(*self.fit(self._describer.seen(image)), *light(image))
+
+    def fit(self, description: Description) -> Fit:
+        """How a described picture fits vocabulary, projection and classes."""
         points = self.vocabulary.points(prepare(description.descriptors, self._preparation))
         nearest, squares = self.vocabulary.quantised(points)
         found = encoded(points, nearest, description.histogram, self.vocabulary, self._encoding)
         features = project(found, self.mean, self.components)
-        return Observation(
+        return Fit(
             probabilities(self.classifier, features),
             shares(nearest, len(self.vocabulary.words)),
             float(squares.mean()) if len(squares) else 0.0,
             lost(found, self.mean, features),
-            *light(image),
             len(points),
         )
 

@@ -17,8 +17,18 @@ _SHADES = 6
 _BLANK = 1e-3
 
 
+class Fit(NamedTuple):
+    """How one described picture fits a chain; see `Observation`."""
+
+    probabilities: Floats
+    words: NDArray[np.float32]
+    quantisation: float
+    reconstruction: float
+    n_keypoints: int
+
+
 class Light(NamedTuple):
-    """What light and lens did to a picture: see `Observation`."""
+    """What light and lens did to a picture; see `Observation`."""
 
     brightness: float
     blur: float
@@ -38,23 +48,23 @@ class Observation(NamedTuple):
         Mean squared distance of the points to their nearest words; 0 without a point.
     reconstruction : float
         Share of the centred vector's squared length that the projection loses, 0 to 1; 0 for the mean itself.
+    n_keypoints : int
     brightness : float
         Mean grey, 0 to 1.
     blur : float
         Higher is blurrier; the same in other light, and nearly the same in another size (see `light`).
     cast : (float, float)
         How far the light is from white: ln(red / green) and ln(blue / green).
-    n_keypoints : int
     """
 
     probabilities: Floats
     words: NDArray[np.float32]
     quantisation: float
     reconstruction: float
+    n_keypoints: int
     brightness: float
     blur: float
     cast: tuple[float, float]
-    n_keypoints: int
 
 
 class Observations(NamedTuple):
@@ -64,10 +74,10 @@ class Observations(NamedTuple):
     words: NDArray[np.float32]
     quantisation: Floats
     reconstruction: Floats
+    n_keypoints: NDArray[np.int64]
     brightness: Floats
     blur: Floats
     cast: Floats
-    n_keypoints: NDArray[np.int64]
 
     def rows(self, chosen: NDArray[np.int64] | NDArray[np.bool_] | slice) -> Observations:
         """Those of some of the pictures."""

@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pomona.vision.chain import Chain, Row, fit_chain
 from pomona.vision.classify import OneClass, probabilities
 from pomona.vision.describe import Description
+from pomona.vision.observe import Fit
 from pomona.vision.words import TooFewDescriptors, vocabulary_size
 
 # A vocabulary of a fold is fitted on fewer descriptors and iterations than the final one: the score does not move, and five of them cost
@@ -31,12 +33,15 @@ class Validation(NamedTuple):
     why : str
         What limits the validation, in a line; empty when nothing does.
     also : one for each further sequence of descriptions that was asked about, like `predictions`
+    fits : one for each row
+        How the row fitted the chain that held it out, or None.
     """
 
     predictions: tuple[str | None, ...]
     n_folds: int
     why: str
     also: tuple[tuple[str | None, ...], ...] = ()
+    fits: tuple[Fit | None, ...] = ()
 
 
 def cross_validate(rows: Sequence[Row], knobs: Mapping[str, Any], *, also: Sequence[Sequence[Description]] = ()) -> Validation:
@@ -52,20 +57,21 @@ def cross_validate(rows: Sequence[Row], knobs: Mapping[str, Any], *, also: Seque
     folds, why = folds_of([(row.label, row.group) for row in table], int(knobs["folds"]))
     n_folds = len(set(folds) - {None})
     if n_folds < 2:
-        return Validation(none, 0, why)
-    asked = [[row.description for row in table], *also]
-    predictions = [list(none) for _ in asked]
+        return Validation(none, 0, why, fits=(None,) * len(table))
+    first, *further = [list(none) for _ in range(1 + len(also))]
+    fits: list[Fit | None] = [None] * len(table)
     lighter = _lighter(knobs, n_words=vocabulary_size(knobs, len({row.label for row in table})))
     for fold in range(n_folds):
         try:
             chain = fit_chain((row for row, own in zip(table, folds, strict=True) if own != fold), lighter)
         except (TooFewDescriptors, OneClass) as error:
-            return Validation(none, 0, f"without fold {fold + 1} of {n_folds}: {error}")
+            return Validation(none, 0, f"without fold {fold + 1} of {n_folds}: {error}", fits=(None,) * len(table))
         for index in (index for index, own in enumerate(folds) if own == fold):
-            for descriptions, said in zip(asked, predictions, strict=True):
-                said[index] = _prediction(chain, descriptions[index])
-    first, *further = map(tuple, predictions)
-    return Validation(first, n_folds, why, tuple(further))
+            fits[index] = fit = chain.fit(table[index].description)
+            first[index] = _likeliest(chain, fit.probabilities)
+            for descriptions, said in zip(also, further, strict=True):
+                said[index] = _likeliest(chain, probabilities(chain.classifier, chain.features(descriptions[index])))
+    return Validation(tuple(first), n_folds, why, tuple(map(tuple, further)), tuple(fits))
 
 
 def folds_of(keys: Sequence[tuple[str, str]], n_folds: int) -> tuple[list[int | None], str]:
@@ -105,6 +111,5 @@ def _lighter(knobs: Mapping[str, Any], *, n_words: int) -> dict[str, Any]:
     }
 
 
-def _prediction(chain: Chain, description: Description) -> str:
-    scores = probabilities(chain.classifier, chain.features(description))
+def _likeliest(chain: Chain, scores: NDArray[np.float64]) -> str:
     return chain.classifier.classes[int(scores.argmax())]
