@@ -130,6 +130,12 @@ def test_cross_validation_predicts_every_row_from_a_chain_without_its_group(orch
     right = [prediction == row.label for prediction, row in zip(validation.predictions, rows, strict=True)]
     assert sum(right) >= 22
     assert sum(prediction == row.label for prediction, row in zip(validation.also[0], rows, strict=True)) <= 2
+    fits = [fit for fit in validation.fits if fit is not None]
+    classes = ("apple", "plum")
+    assert [classes[int(fit.probabilities.argmax())] for fit in fits] == list(validation.predictions)
+    # A chain that was fitted on the image itself holds more of it.
+    whole = fit_chain(rows, knobs)
+    assert np.mean([fit.reconstruction for fit in fits]) > np.mean([whole.fit(row.description).reconstruction for row in rows])
     shuffled = np.random.default_rng(0).permutation(len(rows))
     again = cross_validate([rows[i] for i in shuffled], knobs)
     assert [again.predictions[list(shuffled).index(i)] for i in range(len(rows))] == list(validation.predictions)
@@ -172,6 +178,7 @@ def test_a_class_with_one_group_is_never_held_out_and_named(orchard: Orchard, kn
     validation = cross_validate(rows, knobs)
     assert validation.why == "never held out, having one group only: plum"
     assert [prediction is None for prediction in validation.predictions] == [row.label == "plum" for row in rows]
+    assert [fit is None for fit in validation.fits] == [row.label == "plum" for row in rows]
 
 
 @pytest.mark.parametrize(
@@ -188,7 +195,7 @@ def test_what_allows_no_validation_says_why_and_does_not_raise(
     validation = cross_validate([row for row, _ in orchard], {**knobs, **change})
     assert validation.why.startswith(why)
     assert validation.n_folds == 0
-    assert set(validation.predictions) == {None}
+    assert set(validation.predictions) == set(validation.fits) == {None}
 
 
 def test_no_rows_and_one_class_allow_no_validation(orchard: Orchard, knobs: dict[str, Any]) -> None:

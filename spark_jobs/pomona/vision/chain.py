@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from pomona.vision.classify import Classifier, fit, probabilities
 from pomona.vision.decode import check, decode
 from pomona.vision.describe import Describer, Description, Extractor
-from pomona.vision.encode import Encoding, at_quarters, fit_projection, in_sample, project, taught_quarters, vector
-from pomona.vision.unknown import Familiarity, known_classes, lost, signs
+from pomona.vision.encode import Encoding, at_quarters, encoded, fit_projection, in_sample, project, taught_quarters, vector
+from pomona.vision.observe import Fit, Observation, light, lost, shares
+from pomona.vision.unknown import Familiarity, known_classes, signs
 from pomona.vision.words import Preparation, Vocabulary, draw, learn, prepare, vocabulary_size
 
 
@@ -86,28 +87,52 @@ class Chain:
             As `answer`.
         """
         check(data, max_megapixels=float(self.knobs["max_megapixels"]))
-        answer, found = self.judged(self._describer.seen(decode(data, side_px=int(self.knobs["side_px"]))))
+        fit, found = self.judged(self._describer.seen(decode(data, side_px=int(self.knobs["side_px"]))))
         if found is None or self.familiarity is None or self.familiarity.rule is None:
-            return Told(answer, None, None)
+            return Told(fit.probabilities, None, None)
         novelty = self.familiarity.rule.novelty(found)
-        return Told(answer, novelty, novelty > 1)
+        return Told(fit.probabilities, novelty, novelty > 1)
 
-    def judged(self, description: Description) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
-        """The answer to a described picture, (n_classes,), and the signs, (3,), that it is unknown: see `unknown.signs`."""
-        found, features = self._coded(description)
-        answer = probabilities(self.classifier, features)
+    def observed(self, data: bytes) -> Observation:
+        """The answer to the picture in `data`, with the same bits, and what the picture looked like to the chain.
+
+        Raises
+        ------
+        BadImage
+            As `answer`.
+        """
+        check(data, max_megapixels=float(self.knobs["max_megapixels"]))
+        return self.observed_decoded(decode(data, side_px=int(self.knobs["side_px"])))
+
+    def observed_decoded(self, image: NDArray[np.uint8]) -> Observation:
+        """The same for a picture (height, width, 3) BGR that `decode` gave, or as large."""
+        return Observation(*self.fit(self._describer.seen(image)), *light(image))
+
+    def fit(self, description: Description) -> Fit:
+        """How a described picture fits vocabulary, projection and classes."""
+        return self.judged(description)[0]
+
+    def judged(self, description: Description) -> tuple[Fit, NDArray[np.float64] | None]:
+        """The same, and the signs, (3,), that the picture is unknown: see `unknown.signs`; None for a chain without familiarity."""
+        points = self.vocabulary.points(prepare(description.descriptors, self._preparation))
+        nearest, squares = self.vocabulary.quantised(points)
+        found = encoded(points, nearest, description.histogram, self.vocabulary, self._encoding)
+        features = project(found, self.mean, self.components)
+        fit = Fit(
+            probabilities(self.classifier, features),
+            shares(nearest, len(self.vocabulary.words)),
+            float(squares.mean()) if len(squares) else 0.0,
+            lost(found, self.mean, features),
+            len(points),
+        )
         if self.familiarity is None:
-            return answer, None
-        return answer, signs(answer, features, lost(found, self.mean, features), self.familiarity.known)
+            return fit, None
+        return fit, signs(fit.probabilities, features, fit.reconstruction, self.familiarity.known)
 
     def features(self, description: Description) -> NDArray[np.float64]:
         """The projected vector of a described picture, (n_components,) float64."""
-        return self._coded(description)[1]
-
-    def _coded(self, description: Description) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """The vector and its projection."""
         found = vector(description, self.vocabulary, self._preparation, self._encoding)
-        return found, project(found, self.mean, self.components)
+        return project(found, self.mean, self.components)
 
     def save(self, folder: Path) -> None:
         """Writes `knobs.json`, `vocabulary.npz`, `encoder.npz`, `model.npz` and, if there is one, `familiarity.npz` into the folder."""

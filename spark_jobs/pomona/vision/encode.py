@@ -47,15 +47,27 @@ def vector(description: Description, vocabulary: Vocabulary, preparation: Prepar
     with weight 0 it is left out. No keypoint: zeros.
     """
     points = vocabulary.points(prepare(description.descriptors, preparation))
-    if encoding.encoding == "fisher":
+    nearest = None if encoding.encoding == "fisher" else vocabulary.nearest(points)
+    return encoded(points, nearest, description.histogram, vocabulary, encoding)
+
+
+def encoded(
+    points: NDArray[np.float32],
+    nearest: NDArray[np.int64] | None,
+    histogram: NDArray[np.float32],
+    vocabulary: Vocabulary,
+    encoding: Encoding,
+) -> NDArray[np.float64]:
+    """The same of points (n, d) in the space of the words, with the nearest word of each, (n,), which a Fisher vector does not ask for."""
+    if encoding.encoding == "fisher" or nearest is None:
         local = fisher_vector(points, vocabulary.mixture)
     else:
-        local = np.bincount(vocabulary.nearest(points), minlength=len(vocabulary.words)).astype(np.float64)
+        local = np.bincount(nearest, minlength=len(vocabulary.words)).astype(np.float64)
         if encoding.encoding == "hellinger":
             local = np.sqrt(local / max(len(points), 1))
     if not encoding.histogram_weight:
         return local
-    return np.concatenate([local, encoding.histogram_weight * np.sqrt(description.histogram.astype(np.float64))])
+    return np.concatenate([local, encoding.histogram_weight * np.sqrt(histogram.astype(np.float64))])
 
 
 def taught_quarters(knobs: Mapping[str, Any]) -> tuple[int, ...]:

@@ -107,13 +107,6 @@ def signs(probabilities: Floats, features: Floats, lost: float, known: Known) ->
     return np.array([np.log(max(1 - best, _TINY)) - np.log(best), nearest, lost])
 
 
-def lost(vector: Floats, mean: Floats, features: Floats) -> float:
-    """The share of a vector's squared distance to the mean that its projection on orthonormal axes, `features`, does not hold, 0 to 1."""
-    centred = vector - mean
-    length = float(centred @ centred)
-    return min(max(1 - float(features @ features) / length, 0.0), 1.0) if length else 0.0
-
-
 def calibrated(found: Floats, *, given_away: float) -> Rule:
     """The rule that marks a share `given_away` of the pictures of known classes whose signs (n, 3) these are, n at least 1.
 

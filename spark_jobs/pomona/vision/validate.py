@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pomona.vision.chain import Row, fit_chain
-from pomona.vision.classify import OneClass
+from pomona.vision.chain import Chain, Row, fit_chain
+from pomona.vision.classify import OneClass, probabilities
 from pomona.vision.describe import Description
+from pomona.vision.observe import Fit
 from pomona.vision.unknown import N_SIGNS
 from pomona.vision.words import TooFewDescriptors, vocabulary_size
 
@@ -35,6 +36,8 @@ class Validation(NamedTuple):
     also : one for each further sequence of descriptions that was asked about, like `predictions`
     signs : (n_rows, 3) float64
         That a picture is unknown (`unknown.signs`), by the same chains; NaN where no fold held the image out. No rows where n_folds is 0.
+    fits : one for each row
+        How the row fitted the chain that held it out, or None.
     """
 
     predictions: tuple[str | None, ...]
@@ -42,6 +45,7 @@ class Validation(NamedTuple):
     why: str
     also: tuple[tuple[str | None, ...], ...] = ()
     signs: NDArray[np.float64] = np.empty((0, N_SIGNS))
+    fits: tuple[Fit | None, ...] = ()
 
 
 def cross_validate(rows: Sequence[Row], knobs: Mapping[str, Any], *, also: Sequence[Sequence[Description]] = ()) -> Validation:
@@ -57,23 +61,22 @@ def cross_validate(rows: Sequence[Row], knobs: Mapping[str, Any], *, also: Seque
     folds, why = folds_of([(row.label, row.group) for row in table], int(knobs["folds"]))
     n_folds = len(set(folds) - {None})
     if n_folds < 2:
-        return Validation(none, 0, why)
-    asked = [[row.description for row in table], *also]
-    predictions = [list(none) for _ in asked]
+        return Validation(none, 0, why, fits=(None,) * len(table))
+    first, *further = [list(none) for _ in range(1 + len(also))]
+    fits: list[Fit | None] = [None] * len(table)
     signs = np.full((len(table), N_SIGNS), np.nan)
     lighter = lighter_knobs(knobs, n_words=vocabulary_size(knobs, len({row.label for row in table})))
     for fold in range(n_folds):
         try:
             chain = fit_chain((row for row, own in zip(table, folds, strict=True) if own != fold), lighter)
         except (TooFewDescriptors, OneClass) as error:
-            return Validation(none, 0, f"without fold {fold + 1} of {n_folds}: {error}")
+            return Validation(none, 0, f"without fold {fold + 1} of {n_folds}: {error}", fits=(None,) * len(table))
         for index in (index for index, own in enumerate(folds) if own == fold):
-            judged = [chain.judged(descriptions[index]) for descriptions in asked]
-            signs[index] = judged[0][1]
-            for (answer, _), said in zip(judged, predictions, strict=True):
-                said[index] = chain.classifier.classes[int(answer.argmax())]
-    first, *further = map(tuple, predictions)
-    return Validation(first, n_folds, why, tuple(further), signs)
+            fit, signs[index] = chain.judged(table[index].description)
+            fits[index], first[index] = fit, _likeliest(chain, fit.probabilities)
+            for descriptions, said in zip(also, further, strict=True):
+                said[index] = _likeliest(chain, probabilities(chain.classifier, chain.features(descriptions[index])))
+    return Validation(tuple(first), n_folds, why, tuple(map(tuple, further)), signs, tuple(fits))
 
 
 def folds_of(keys: Sequence[tuple[str, str]], n_folds: int) -> tuple[list[int | None], str]:
@@ -112,3 +115,7 @@ def lighter_knobs(knobs: Mapping[str, Any], *, n_words: int) -> dict[str, Any]:
         "descriptors_per_word": min(int(knobs["descriptors_per_word"]), max(1, _MAX_SAMPLE // n_words)),
         "kmeans_iterations": min(int(knobs["kmeans_iterations"]), _MAX_ITERATIONS),
     }
+
+
+def _likeliest(chain: Chain, scores: NDArray[np.float64]) -> str:
+    return chain.classifier.classes[int(scores.argmax())]

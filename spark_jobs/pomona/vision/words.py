@@ -83,9 +83,18 @@ class Vocabulary:
 
         One matrix product for one image's points: its shape, and so its rounding, depends on that image alone.
         """
+        return np.asarray(self._distances(points).argmin(axis=1), dtype=np.int64)
+
+    def quantised(self, points: Floats) -> tuple[NDArray[np.int64], Floats]:
+        """The same, and each point's squared distance to its word, (n,) float32."""
+        distances = self._distances(points)
+        nearest = np.asarray(distances.argmin(axis=1), dtype=np.int64)
+        squares = distances[np.arange(len(points)), nearest] + np.einsum("ij,ij->i", points, points)
+        return nearest, np.asarray(np.maximum(squares, 0), dtype=np.float32)
+
+    def _distances(self, points: Floats) -> Floats:
         # |x - w|² less |x|², which is the same for every word.
-        distances = self._squares - 2 * (points @ self.words.T)
-        return np.asarray(distances.argmin(axis=1), dtype=np.int64)
+        return np.asarray(self._squares - 2 * (points @ self.words.T), dtype=np.float32)
 
 
 class Learned(NamedTuple):

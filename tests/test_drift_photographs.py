@@ -1,0 +1,110 @@
+"""Drift on real photographs: what changes is noticed in two windows, what is only new varieties is not."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from scipy.stats import binom
+
+from pomona.drift import Verdict, judged
+from pomona.episodes import Rule, watched
+from pomona.knobs import resolve
+from pomona.panel import Panel, calibrated
+from pomona.profile import Profile, held_out
+from pomona.profile import profile as profile_of
+from pomona.vision.chain import Chain, Row, fit_chain
+from pomona.vision.corruptions import spoiled
+from pomona.vision.decode import decode
+from pomona.vision.describe import Describer, Extractor
+from pomona.vision.observe import Observations, stacked
+from pomona.vision.validate import cross_validate
+
+pytestmark = [pytest.mark.heavy, pytest.mark.timeout(1800)]
+
+EACH, IMAGES, GROUPS = 20, 200, 10
+# Every image of these stands in training under another name.
+LEAKED = {"Apple 21", "Apple 22"}
+
+
+class Fitted(NamedTuple):
+    chain: Chain
+    profile: Profile
+    panel: Panel
+
+
+def files(folder: Path, *, each: int) -> list[Path]:
+    """So many photographs of each variety, evenly over its frames."""
+    found = []
+    for variety in sorted(path for path in folder.glob("*/*") if path.is_dir() and path.name not in LEAKED):
+        frames = sorted(variety.glob("*.jpg"))
+        found += [frames[place] for place in np.linspace(0, len(frames) - 1, each).astype(int)]
+    return found
+
+
+@pytest.fixture(scope="module")
+def fitted(photographs: Path) -> Fitted:
+    """A chain on 49 varieties of apple, cherry and tomato, its profile, and the panel for windows of 200 images of 10 varieties."""
+    knobs = resolve({"preset": "fast"})
+    describer = Describer(Extractor.of(knobs))
+    paths = files(photographs / "threebody" / "Training", each=EACH)
+    data = [path.read_bytes() for path in paths]
+    rows = [
+        Row(hashlib.sha256(each).hexdigest(), path.parts[-3], path.parts[-2], describer.describe(each))
+        for path, each in zip(paths, data, strict=True)
+    ]
+    chain = fit_chain(rows, knobs)
+    fits = cross_validate(rows, knobs).fits
+    seen = [held_out(chain.observed(each), fit) for each, fit in zip(data, fits, strict=True)]
+    made = profile_of(seen, [row.label for row in rows], [row.group for row in rows], classes=chain.classifier.classes)
+    return Fitted(chain, made, calibrated(made, n_images=IMAGES, n_groups=GROUPS))
+
+
+def observed(chain: Chain, paths: list[Path], spoil: Callable[[Any], Any] = lambda image: image) -> Observations:
+    side_px = int(chain.knobs["side_px"])
+    return stacked([chain.observed_decoded(spoil(decode(path.read_bytes(), side_px=side_px))) for path in paths])
+
+
+def windows(fitted: Fitted, seen: Observations, n_windows: int) -> list[Verdict]:
+    """Verdicts on windows of as many varieties as the panel is for, each drawn from all that were observed."""
+    found = []
+    for seed in range(n_windows):
+        random = np.random.default_rng(seed)
+        varieties = random.choice(len(seen.blur) // EACH, GROUPS, replace=False)
+        places = (varieties[:, None] * EACH + np.arange(EACH)).ravel()
+        found.append(judged(fitted.profile, fitted.panel, seen.rows(random.permutation(places)), n_rejects=0))
+    return found
+
+
+@pytest.fixture(scope="module")
+def new_varieties(photographs: Path) -> list[Path]:
+    return files(photographs / "threebody" / "Test", each=EACH)
+
+
+def test_varieties_never_seen_alarm_no_more_often_than_the_rate_allows(fitted: Fitted, new_varieties: list[Path]) -> None:
+    found = windows(fitted, observed(fitted.chain, new_varieties), 50)
+    assert binom.sf(6, 50, 0.05) < 0.02
+    assert sum(verdict.score >= 1 for verdict in found) <= 6
+
+
+@pytest.mark.parametrize(
+    ("name", "symptom"),
+    [("blur", "blurrier than in training"), ("darker", "darker than in training"), ("warm light", "warmer light than in training")],
+)
+def test_lens_and_light_begin_an_episode_with_the_second_window(name: str, symptom: str, fitted: Fitted, new_varieties: list[Path]) -> None:
+    found = windows(fitted, observed(fitted.chain, new_varieties, lambda image: spoiled(image, name, seed=0)), 2)
+    assert [watch.phase for watch in watched([verdict.score for verdict in found], rule=Rule())] == ["calm", "drift"]
+    assert {verdict.kind for verdict in found} == {"inputs"}
+    assert all(verdict.symptoms[0].startswith(symptom) for verdict in found)
+
+
+def test_fruit_that_the_model_does_not_know_begins_one_too(fitted: Fitted, photographs: Path) -> None:
+    folders = photographs / "fruits10"
+    paths = [path for path in files(folders, each=EACH) if not path.parts[-2].startswith(("Apple", "Tomato"))]
+    found = windows(fitted, observed(fitted.chain, paths), 2)
+    assert [watch.phase for watch in watched([verdict.score for verdict in found], rule=Rule())] == ["calm", "drift"]
+    assert {verdict.kind for verdict in found} == {"inputs"}
