@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from pomona.vision.chain import Chain, Row, fit_chain
+from pomona.vision.chain import Row, fit_chain
 from pomona.vision.classify import OneClass, probabilities
 from pomona.vision.describe import Description
 from pomona.vision.words import TooFewDescriptors, vocabulary_size
@@ -26,6 +27,9 @@ class Validation(NamedTuple):
     ----------
     predictions : one for each row, in the rows' order
         A label, or None for an image that no fold held out.
+    classes : the labels, sorted
+    probabilities : (n_rows, n_classes) float64
+        Of each class, from the same chains; NaN in the rows that no fold held out. No rows where no fold was fitted.
     n_folds : int
         Folds really fitted; 0 when the data allow none.
     why : str
@@ -37,6 +41,8 @@ class Validation(NamedTuple):
     n_folds: int
     why: str
     also: tuple[tuple[str | None, ...], ...] = ()
+    classes: tuple[str, ...] = ()
+    probabilities: NDArray[np.float64] = np.empty((0, 0))
 
 
 def cross_validate(rows: Sequence[Row], knobs: Mapping[str, Any], *, also: Sequence[Sequence[Description]] = ()) -> Validation:
@@ -55,17 +61,22 @@ def cross_validate(rows: Sequence[Row], knobs: Mapping[str, Any], *, also: Seque
         return Validation(none, 0, why)
     asked = [[row.description for row in table], *also]
     predictions = [list(none) for _ in asked]
-    lighter = _lighter(knobs, n_words=vocabulary_size(knobs, len({row.label for row in table})))
+    classes = tuple(sorted({row.label for row in table}))
+    held = np.full((len(table), len(classes)), np.nan)
+    lighter = _lighter(knobs, n_words=vocabulary_size(knobs, len(classes)))
     for fold in range(n_folds):
         try:
             chain = fit_chain((row for row, own in zip(table, folds, strict=True) if own != fold), lighter)
         except (TooFewDescriptors, OneClass) as error:
             return Validation(none, 0, f"without fold {fold + 1} of {n_folds}: {error}")
         for index in (index for index, own in enumerate(folds) if own == fold):
-            for descriptions, said in zip(asked, predictions, strict=True):
-                said[index] = _prediction(chain, descriptions[index])
+            # Every class has images outside every fold: the chain's classes are those of the table.
+            answers = [probabilities(chain.classifier, chain.features(descriptions[index])) for descriptions in asked]
+            held[index] = answers[0]
+            for answer, said in zip(answers, predictions, strict=True):
+                said[index] = classes[int(answer.argmax())]
     first, *further = map(tuple, predictions)
-    return Validation(first, n_folds, why, tuple(further))
+    return Validation(first, n_folds, why, tuple(further), classes, held)
 
 
 def folds_of(keys: Sequence[tuple[str, str]], n_folds: int) -> tuple[list[int | None], str]:
@@ -103,8 +114,3 @@ def _lighter(knobs: Mapping[str, Any], *, n_words: int) -> dict[str, Any]:
         "descriptors_per_word": min(int(knobs["descriptors_per_word"]), max(1, _MAX_SAMPLE // n_words)),
         "kmeans_iterations": min(int(knobs["kmeans_iterations"]), _MAX_ITERATIONS),
     }
-
-
-def _prediction(chain: Chain, description: Description) -> str:
-    scores = probabilities(chain.classifier, chain.features(description))
-    return chain.classifier.classes[int(scores.argmax())]
