@@ -18,7 +18,7 @@ _SLUG = re.compile(r"[^A-Za-z0-9._-]+")
 
 @dataclass(frozen=True)
 class Place:
-    """Where a stage works: the same six texts for every stage of a run."""
+    """Where a stage works: the same texts for every stage of a run."""
 
     run: str
     name: str
@@ -26,6 +26,9 @@ class Place:
     landing: str
     tracking: str
     s3: str = "{}"
+    # Where people's labels and images without one lie; ingest alone is told, and empty means nowhere.
+    annotations: str = ""
+    unlabelled: str = ""
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,7 @@ def arguments(
         words += [f"--{name.replace('_', '-')}={_text(knobs[name])}"]
     if stage == "ingest":
         words += ["--resolved", json.dumps(dict(knobs), sort_keys=True), "--started-by", started_by]
+        words += ["--annotations", place.annotations, "--unlabelled", place.unlabelled]
     if stage == "register" and require_approval:
         words.append("--require-approval")
     return words
@@ -131,6 +135,8 @@ def parser() -> argparse.ArgumentParser:
             )
         if stage.name == "ingest":
             command.add_argument("--resolved", type=_knobs, help="JSON of all knobs of the run; says whether anything is new")
+            command.add_argument("--annotations", default="", help="folder or URI of the CSVs with people's labels; empty: none")
+            command.add_argument("--unlabelled", default="", help="folder or URI of images that are taken in once they are labelled")
         if stage.name in ("ingest", ROLLBACK.name):
             command.add_argument("--started-by", default="", help="what started the run, in words: kept with it")
         if stage.name == "register":
@@ -152,7 +158,7 @@ def parse(words: Sequence[str]) -> Order:
     """
     read = vars(parser().parse_args(words))
     stage = JOBS[read["stage"]]
-    place = Place(**{name: read[name] for name in PLACE_HELP})
+    place = Place(**{name: read[name] for name in (*PLACE_HELP, "annotations", "unlabelled") if name in read})
     given = {name: read[name] for name in ("preset", *stage.knobs)}
     knobs = resolve(given)
     of_stage = {name: knobs[name] for name in stage.knobs}

@@ -98,6 +98,23 @@ DATASETS: Mapping[str, Dataset] = {
             ),
         ),
         Dataset(
+            "annotations",
+            "rows",
+            "one row per label that a person gave, over all time: the last one on a content counts",
+            _columns(
+                _CONTENT,
+                ("path", "string", "where its image lay: below the landing folder, or ../unlabelled/…; may be empty"),
+                ("label", "string", "what was said; null: nobody could tell, and the image is out of training"),
+                ("annotator", "string", "who said so"),
+                ("at", "string", "when: UTC, ISO 8601"),
+                ("note", "string", "whatever else was written beside it"),
+                ("file", "string", "the CSV below labels/"),
+                ("line", "int32", "its line"),
+                ("standing", "bool", "whether it counts in this run"),
+                ("folder_label", "string", "the label of the image's folder; null for an image that came without one"),
+            ),
+        ),
+        Dataset(
             "descriptors",
             "rows",
             "one row per content, copy and extractor key: local descriptors and a colour histogram",

@@ -27,21 +27,21 @@ def foreseen(place: Place, knobs: Mapping[str, Any]) -> str:
     BadInput
         What ingest would end with, as far as it can be told without opening a picture.
     """
-    from pomona import snapshots
+    from pomona import labelled, snapshots
 
-    settings = S3.parse(place.s3)
-    landing, lake = Landing(place.landing, settings), Lake(place.lake, place.name, settings)
-    listed, places, ignored = snapshots.locate(landing.files(), group_pattern=knobs["group_pattern"])
-    last = snapshots.latest(lake)
-    stop_if_empty(landing, last, n_listed=len(listed), n_ignored=len(ignored))
-    if not snapshots.pending(last, listed).empty:
+    lake = Lake(place.lake, place.name, S3.parse(place.s3))
+    found = labelled.find(place, group_pattern=knobs["group_pattern"])
+    landing, last = found.zone.landing, snapshots.latest(lake)
+    stop_if_empty(landing, last, n_listed=len(found.listed), n_ignored=len(found.ignored))
+    if not snapshots.pending(last, found.listed).empty:
         return ""
-    following = snapshots.follow(last, listed, places, snapshots.nothing_taken())
+    following = snapshots.follow(last, found.listed, found.places, snapshots.nothing_taken())
     stop_if_gone(last, following, landing, knobs["max_gone_share"])
     stop_if_rejected(following, knobs["max_reject_share"])
-    selected(following, knobs["labels"])
+    told = labelled.effected(following, found.history).snapshot
+    selected(told, knobs["labels"])
     try:
-        return nothing_new(lake, place.run, state(following, knobs), lambda: _champion(place))
+        return nothing_new(lake, place.run, state(told, knobs), lambda: _champion(place))
     except _Silence as error:
         LOG.warning("MLflow does not say which version is champion (%s): whether anything is new, only the job can tell", error)
         return ""
@@ -63,7 +63,7 @@ def _champion(place: Place) -> int | None:
 
 
 def state(snapshot: Snapshot, knobs: Mapping[str, Any]) -> dict[str, Any]:
-    """What a run over the snapshot with these knobs depends on, but for the champion."""
+    """What a run over the snapshot (with people's labels in force) and with these knobs depends on, but for the champion."""
     return {"placements": snapshot.digest(), "knobs": dict(knobs), "code": code_hash()}
 
 

@@ -107,7 +107,7 @@ def balance(counts: Mapping[str, int]) -> str:
     """What does not add up in the counts, in words; empty when everything does."""
     sums = {
         "listed": ("in", "ignored"),
-        "in": ("kept", "rejected", "duplicate", "conflict", "unselected"),
+        "in": ("kept", "rejected", "duplicate", "conflict", "unselected", "untold"),
         "kept": ("train", "test"),
     }
     wrong = [
