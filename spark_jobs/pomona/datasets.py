@@ -212,6 +212,20 @@ DATASETS: Mapping[str, Dataset] = {
             ),
         ),
         Dataset(
+            "suspects",
+            "rows",
+            "one row per training image of the declared sample whose label the cross-validation doubts, the most doubtful first",
+            _columns(
+                _CONTENT,
+                ("label", "string", "its label"),
+                ("group", "string", "images that belong together"),
+                ("prediction", "string", "what a model says that saw neither the image nor its group"),
+                ("label_probability", "float64", "of its label, by that model"),
+                ("prediction_probability", "float64", "of the prediction"),
+                ("confident", "bool", "the prediction is as probable as it is on average for images that bear it"),
+            ),
+        ),
+        Dataset(
             "predictions",
             "rows",
             "one row per test image, beside it the same as CSV",

@@ -79,7 +79,7 @@ STAGES: Mapping[str, Stage] = {
             "train",
             "fits the classifier and cross-validates the whole chain by groups",
             reads=("roster", "descriptors", "features"),
-            writes=("model", "baseline", "validation"),
+            writes=("model", "baseline", "validation", "suspects"),
             knobs=(
                 "extractor",
                 *_FIT,

@@ -221,7 +221,7 @@ def test_knobs_that_differ_from_the_default_are_marked() -> None:
 def test_counts_that_do_not_add_up_are_told() -> None:
     assert balance(COUNTS) == ""
     wrong = COUNTS | {"rejected": 2}
-    assert balance(wrong) == "in is 110, but kept + rejected + duplicate + conflict + unselected is 109"
+    assert balance(wrong) == "in is 110, but kept + rejected + duplicate + conflict + unselected + untold is 109"
     assert "The counts do not add up" in Page(render(report(counts=wrong))).text
     assert "The counts do not add up" not in Page(render(report())).text
 
