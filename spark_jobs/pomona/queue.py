@@ -16,7 +16,7 @@ from pomona.suspects import Suspect
 
 Floats = NDArray[np.float64]
 # Sener and Savarese choose among all images; here among the most uncertain, so many times as many as are asked for.
-_POOL = 10
+POOL = 10
 _SUGGESTIONS = 9
 # Squared distances by a matrix product are off by some last bits of the squared norms.
 _SAME = 1e-12
@@ -155,7 +155,7 @@ def as_csv(questions: Iterable[Question]) -> bytes:
 
 def _spread(rows: Sequence[int], features: Floats, n: int, known: Floats | None) -> list[int]:
     """n of the rows, which come the most uncertain first."""
-    pool = rows[: _POOL * n]
+    pool = rows[: POOL * n]
     return [pool[place] for place in k_centres(features[pool], n, known=known)] if pool else []
 
 
