@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pomona.annotations import Agreement, Annotation, History, Spoiled, agreements, gather, joined, parse, resolved, standing
+from pomona.annotations import Agreement, Annotation, History, Spoiled, agreements, files, gather, joined, parse, resolved, standing
 from pomona.landing import Landing
 from pomona.outcome import BadInput
 
@@ -178,7 +178,8 @@ def test_three_annotators_are_compared_in_pairs() -> None:
 
 def test_every_csv_of_the_folder_is_read_and_a_missing_folder_says_nothing(tmp_path: Path) -> None:
     folder = tmp_path / "labels"
-    assert gather(Landing(str(folder))) == History()
+    assert files(Landing(str(folder))) == []
+    assert gather(Landing(str(folder)), []) == History()
     (folder / "box 2").mkdir(parents=True)
     (folder / "box 2" / "B.CSV").write_text(f"content,label\n{B},plum\n")
     (folder / "a.csv").write_text(f"content,label\n{A},lime\n")
@@ -186,9 +187,9 @@ def test_every_csv_of_the_folder_is_read_and_a_missing_folder_says_nothing(tmp_p
     (folder / "readme.txt").write_text("content,label")
     (folder / ".a.csv").write_text(f"content,label\n{C},lime\n")
     (folder / "gone.csv").symlink_to(folder / "nowhere.csv")
-    found = gather(Landing(str(folder)))
+    found = gather(Landing(str(folder)), files(Landing(str(folder))))
     assert [(row.content, row.label, row.annotator) for row in found.annotations] == [(A, "lime", "a"), (B, "plum", "B")]
     assert found.annotations[0].at == "2026-05-01T12:00:00.000000+00:00"
     assert found.spoiled == (Spoiled("gone.csv", 0, "a link that leads nowhere"),)
     with pytest.raises(BadInput, match="is no folder"):
-        gather(Landing(str(folder / "a.csv")))
+        files(Landing(str(folder / "a.csv")))

@@ -196,7 +196,10 @@ def test_a_csv_dropped_into_labels_is_all_it_takes(beside_runs: Runs, monkeypatc
     runs.lake.append("judged", 2, {"run": "c", "state": {**result.notes["state"], "champion": 3}})
     assert runs.stage("d", "ingest").status == "nothing_new"
     drop(runs, "berta.csv", f"{paths[0]},{second},berta,2026-05-02")
+    # Only ingest can tell: it records that it has seen the file, and nobody waits for it any more.
+    assert newness.foreseen(order.place, order.resolved) == ""
     again = runs.stage("e", "ingest")
+    assert newness.foreseen(order.place, order.resolved).startswith("pictures, knobs, code and champion (version 3)")
     assert (again.status, again.counts["new"], again.notes["labels"]["agreements"][0]["agreed"]) == ("nothing_new", 0, 1.0)
     drop(runs, "carla.csv", f"{paths[0]},{first},carla,2026-05-03")
     assert newness.foreseen(order.place, order.resolved) == ""

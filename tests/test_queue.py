@@ -53,16 +53,16 @@ def asked(n: int, **options: object) -> list[str]:
 
 
 def test_the_queue_is_unsure_and_spread_out_whatever_the_order_of_the_rows() -> None:
-    # Of the ten most uncertain: a first; b lies on it, j is the farthest.
     assert asked(1) == ["a"]
-    pool_of_ten = k_centres(np.array([[0.0], [0.0], *[[float(number)] for number in range(1, 9)]]), 3)
-    assert pool_of_ten == [0, 9, 5]
+    # Of the six most uncertain, a to f: b lies on a, f is the farthest. Of nine: i is; then e and f are as far from both.
+    assert asked(2) == ["a", "f"]
+    assert asked(3) == ["a", "i", "e"]
 
 
 def test_what_is_certain_is_asked_only_where_the_pool_reaches_it() -> None:
-    assert not set(asked(1)) & set("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
-    # Twenty of thirty-six are in the pool of two: a is the first, the farthest of them the second.
-    assert asked(2) == ["a", "J"]
+    assert not set(asked(3)) & set("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+    # Twelve of thirty-six are in the pool of four: the two certain ones, A and B, lie far away.
+    assert asked(4)[:2] == ["a", "B"]
 
 
 def test_what_is_unknown_comes_first_or_beside_the_others() -> None:

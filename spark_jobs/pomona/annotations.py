@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from itertools import combinations
 from typing import NamedTuple
 
-from pomona.landing import Landing
+from pomona.landing import Landing, Listed
 
 CANNOT_TELL = "?"
 COLUMNS = ("content", "path", "label", "annotator", "at", "note")
@@ -74,14 +74,16 @@ class Agreement:
     disagreements: tuple[tuple[str, str, str], ...]
 
 
-def gather(folder: Landing) -> History:
-    """What the CSV files below the folder say; an empty history where there is no folder yet."""
-    if not folder.there():
-        return History()
+def files(folder: Landing) -> list[Listed]:
+    """The CSV files below the folder, by path; none where there is no folder yet."""
+    listed = folder.files() if folder.there() else []
+    return [file for file in listed if file.path.lower().endswith(".csv") and not file.path.rpartition("/")[2].startswith(".")]
+
+
+def gather(folder: Landing, listed: Sequence[Listed]) -> History:
+    """What these files of the folder say."""
     read = []
-    for file in folder.files():
-        if not file.path.lower().endswith(".csv") or file.path.rpartition("/")[2].startswith("."):
-            continue
+    for file in listed:
         if file.fault:
             read.append(History(spoiled=(Spoiled(file.path, 0, file.fault),)))
             continue

@@ -11,12 +11,13 @@ import pandas as pd
 import pyarrow as pa
 
 from pomona import snapshots
-from pomona.annotations import Annotation, History, Spoiled, agreements, gather, resolved, standing
+from pomona.annotations import Annotation, History, Spoiled, agreements, files, gather, resolved, standing
 from pomona.command import Place
 from pomona.formats import arrow_schema
 from pomona.landing import Landing, Listed
 from pomona.leakage import Placement, is_ignored
 from pomona.s3 import S3
+from pomona.snapshots import State
 
 if TYPE_CHECKING:
     from pomona.snapshots import Snapshot
@@ -44,7 +45,7 @@ class Zone:
 class Found(NamedTuple):
     """What a run may take in: listed files and their places as `snapshots.locate` gives them, and all that people said of images.
 
-    `listed` has the files of the landing zone, and those beside it that somebody has labelled.
+    `listed` has the files of the landing zone, and those beside it that somebody has labelled; `labels` the states of the CSVs.
     """
 
     zone: Zone
@@ -52,6 +53,7 @@ class Found(NamedTuple):
     places: dict[str, Placement]
     ignored: list[str]
     history: History
+    labels: tuple[State, ...]
 
 
 class Labelled(NamedTuple):
@@ -79,7 +81,9 @@ def find(place: Place, *, group_pattern: str) -> Found:
     settings = S3.parse(place.s3)
     zone = Zone(Landing(place.landing, settings), Landing(place.unlabelled, settings))
     listed, places, ignored = snapshots.locate(zone.landing.files(), group_pattern=group_pattern)
-    history = gather(Landing(place.annotations, settings)) if place.annotations else History()
+    labels = Landing(place.annotations, settings)
+    csvs = files(labels) if place.annotations else []
+    history = gather(labels, csvs)
     waiting: dict[str, Listed] = {}
     if history.annotations and place.unlabelled and zone.unlabelled.there():
         waiting = {file.path: file for file in zone.unlabelled.files() if not is_ignored(file.path)}
@@ -87,7 +91,7 @@ def find(place: Place, *, group_pattern: str) -> Found:
     for path in sorted(worded(history)):
         listed.append(replace(waiting[path.removeprefix(BESIDE)], path=path))
         places[path] = beside(path)
-    return Found(zone, listed, places, ignored, history)
+    return Found(zone, listed, places, ignored, history, tuple((file.path, file.size, file.version) for file in csvs))
 
 
 def placed(history: History, landed: Collection[str], waiting: Collection[str]) -> History:

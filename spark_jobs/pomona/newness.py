@@ -33,7 +33,8 @@ def foreseen(place: Place, knobs: Mapping[str, Any]) -> str:
     found = labelled.find(place, group_pattern=knobs["group_pattern"])
     landing, last = found.zone.landing, snapshots.latest(lake)
     stop_if_empty(landing, last, n_listed=len(found.listed), n_ignored=len(found.ignored))
-    if not snapshots.pending(last, found.listed).empty:
+    # A CSV that ingest has not seen is recorded by it, whether or not it changes anything: else it would wait for ever.
+    if not snapshots.pending(last, found.listed).empty or found.labels != last.labels:
         return ""
     following = snapshots.follow(last, found.listed, found.places, snapshots.nothing_taken())
     stop_if_gone(last, following, landing, knobs["max_gone_share"])

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pomona import champion, queue, snapshots
-from pomona.annotations import History, gather, resolved
+from pomona.annotations import History, files, gather, resolved
 from pomona.command import Place
 from pomona.labelled import BESIDE, placed
 from pomona.lake import Lake
@@ -63,7 +63,8 @@ def to_ask(lake: Lake, place: Place, model: Path, *, n: int) -> Asked:
         When a folder cannot be read.
     """
     settings = S3.parse(place.s3)
-    history = gather(Landing(place.annotations, settings)) if place.annotations else History()
+    labels = Landing(place.annotations, settings)
+    history = gather(labels, files(labels)) if place.annotations else History()
     present = snapshots.latest(lake).present
     contents = dict(zip(present["path"], present["content"], strict=True))
     folder = Landing(place.unlabelled, settings)

@@ -15,8 +15,9 @@ from pomona.annotations import COLUMNS
 from pomona.suspects import Suspect
 
 Floats = NDArray[np.float64]
-# Sener and Savarese choose among all images; here among the most uncertain, so many times as many as are asked for.
-POOL = 10
+# Sener and Savarese choose among all images; here among the most uncertain, so many times as many as are asked for. Of ten batches of
+# 50 photographs, 3 taught most about the others like them (10: .950, 5: .955, 3: .958; nothing but uncertainty: .961).
+POOL = 3
 _SUGGESTIONS = 9
 # Squared distances by a matrix product are off by some last bits of the squared norms.
 _SAME = 1e-12
@@ -89,7 +90,7 @@ def worth_a_label(
     by: Literal["margin", "entropy"] = "margin",
     known: Floats | None = None,
 ) -> list[int]:
-    """At most n rows in the order in which to ask: of the 10 n most uncertain, those that lie farthest apart.
+    """At most n rows in the order in which to ask: of the 3 n most uncertain, those that lie farthest apart.
 
     What is marked unknown comes before all others (`first`) or in turn with them (`beside`); it is spread out in the same way. The
     order depends on the set of rows, not on theirs.

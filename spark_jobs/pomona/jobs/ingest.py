@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pomona import newness, tracking
@@ -196,7 +197,7 @@ def run(work: Work) -> Result:
             tracking.warm(work.order.place.tracking)
         if taken is None:
             taken = _take_in(work, found.zone, new)
-        following = snapshots.follow(last, found.listed, found.places, taken)
+        following = replace(snapshots.follow(last, found.listed, found.places, taken), labels=found.labels)
         newness.stop_if_gone(last, following, landing, knobs["max_gone_share"])
         newness.stop_if_rejected(following, knobs["max_reject_share"])
         snapshot = last if snapshots.same(last, following) else snapshots.save(work.lake, following)
