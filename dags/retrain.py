@@ -29,6 +29,7 @@ watch = deployment.watch
 trigger = LandingTrigger(
     dag_id="retrain",
     landing=deployment.landing,
+    labels=deployment.labels,
     lake=deployment.lake,
     name=deployment.name,
     s3=deployment.s3.text,

@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +62,8 @@ class Runs:
 
     folder: Path
     landing: Path
+    labels: Path | None = None
+    unlabelled: Path | None = None
     name: str = "tests"
     knobs: dict[str, Any] = field(default_factory=lambda: dict(SMALL))
 
@@ -76,6 +78,7 @@ class Runs:
     def work(self, run: str, stage: str, **knobs: Any) -> Work:
         resolved = resolve({**self.knobs, **knobs})
         place = command.Place(run, self.name, str(self.folder / "lake"), str(self.landing), self.tracking)
+        place = replace(place, annotations=str(self.labels or ""), unlabelled=str(self.unlabelled or ""))
         return Work(command.parse(command.arguments(stage, place, resolved)), self.lake)
 
     def stage(self, run: str, stage: str, **knobs: Any) -> Result:

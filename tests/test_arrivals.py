@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import replace
 
 import pytest
 
+from pomona import snapshots
+from pomona.annotations import files as files_of_labels
 from pomona.arrivals import DAY_S, LOST_S, Arrivals, Memory, Patience, fingerprint, remembered, waiting
-from pomona.landing import Listed
+from pomona.lake import Lake
+from pomona.landing import Landing, Listed
+from pomona.lookout import Lookout
 
 # 3 are enough, 10 s of rest, 100 s of patience.
 PATIENCE = Patience(3, 10, 100)
@@ -265,3 +270,23 @@ def test_a_call_says_in_words_how_many_arrived_and_how_long_the_oldest_waited():
     assert arrivals.call(100.4, 0).text == "arrival of 1 image, the oldest waited 100 s"
     arrivals.see(files(*map(str, range(1200))), 200)
     assert arrivals.call(261, 0).text == "arrival of 1,200 images, the oldest waited 261 s"
+
+
+def test_a_csv_with_labels_waits_until_an_ingest_has_seen_it(tmp_path):
+    landing, labels = tmp_path / "landing", tmp_path / "labels"
+    landing.mkdir()
+    lake = Lake(str(tmp_path / "lake"), "fruit").open()
+    at = [0.0]
+    watch = Lookout(Landing(str(landing)), lake, Patience(20, 5, 60), Landing(str(labels)), clock=lambda: at[0])
+    assert watch.look() == 0
+    labels.mkdir()
+    (labels / "anna.csv").write_text("content,label\n")
+    (labels / "notes.txt").write_text("no labels")
+    assert (watch.look(), watch.due_s(0)) == (1, 60)
+    listed = files_of_labels(Landing(str(labels)))
+    snapshot = replace(snapshots.latest(lake), labels=tuple((file.path, file.size, file.version) for file in listed))
+    assert snapshots.save(lake, snapshot)
+    assert snapshots.latest(lake).labels == snapshot.labels
+    assert watch.look() == 0
+    (labels / "anna.csv").write_text("content,label\nmore\n")
+    assert watch.look() == 1

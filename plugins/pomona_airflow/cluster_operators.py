@@ -10,7 +10,7 @@ from typing import Any
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, DownstreamTasksSkipped, TaskDeferred
 
-from pomona.command import Place, run_key
+from pomona.command import run_key
 from pomona.knobs import BadKnob, resolve
 from pomona.stages import SCORE, STAGES
 from pomona_airflow import cluster_records as records
@@ -133,12 +133,12 @@ class CreateCluster(BaseOperator):
         from pomona.outcome import BadInput
 
         run = run_key(context["run_id"])
-        place = Place(run, deployment.name, deployment.lake, deployment.landing, deployment.tracking, deployment.s3.text)
+        place = deployment.place(run)
         try:
             if records.is_done(deployment, run, self.job):
                 # A later stage was cleared: that is a wish to do it anew, whatever the landing zone shows.
                 return
-            why = foreseen(place, resolve(dict(context["params"]))) if self.job == _FIRST else answered(place, deployment.unlabelled)
+            why = foreseen(place, resolve(dict(context["params"]))) if self.job == _FIRST else answered(place)
         except BadKnob as error:
             raise AirflowFailException(str(error)) from None
         except BadInput as error:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from pomona.command import Place
 from pomona.s3 import ENCRYPTIONS, S3
 from pomona_airflow import setting_checks as check
 from pomona_airflow.emr_settings import Emr, read_emr
@@ -43,11 +44,12 @@ class Deployment:
 
     name: str
     landing: str
+    labels: str
+    unlabelled: str
     lake: str
     engine: str
     tracking: str
     schedule: str
-    unlabelled: str
     score_schedule: str
     state: Path
     deferrable: bool
@@ -102,11 +104,12 @@ class Deployment:
         return cls(
             name=check.name(read("POMONA_NAME"), landing),
             landing=landing,
+            labels=_beside(read, "POMONA_LABELS", landing),
+            unlabelled=_beside(read, "POMONA_UNLABELLED", landing),
             lake=lake,
             engine=engine,
             tracking=tracking,
             schedule=check.cron("POMONA_SCHEDULE", read("POMONA_SCHEDULE")),
-            unlabelled=_beside(read, "POMONA_UNLABELLED", landing, "unlabelled"),
             score_schedule=check.cron("POMONA_SCORE_SCHEDULE", read("POMONA_SCORE_SCHEDULE") or "0 * * * *"),
             state=state,
             deferrable=check.truth("POMONA_DEFERRABLE", read("POMONA_DEFERRABLE")),
@@ -134,6 +137,10 @@ class Deployment:
             history_port=check.port("POMONA_HISTORY_PORT", read("POMONA_HISTORY_PORT") or "18080"),
         )
 
+    def place(self, run: str) -> Place:
+        """Where a stage of the run works."""
+        return Place(run, self.name, self.lake, self.landing, self.tracking, self.s3.text, self.labels, self.unlabelled)
+
     @property
     def landing_uri(self) -> str:
         """The landing folder as a URI, as Airflow's assets want it."""
@@ -148,13 +155,6 @@ class Deployment:
     def landing_is_empty(self) -> bool:
         """Whether the landing folder has no file anywhere below; False for a URI, which only `ingest` lists."""
         return "://" not in self.landing and not any(files for _, _, files in os.walk(self.landing))
-
-
-def _beside(read: Read, variable: str, landing: str, name: str) -> str:
-    """What the variable says, else the folder or URI of this name next to the landing zone; empty: beside a whole bucket lies nothing."""
-    above, _, _ = landing.rstrip("/").rpartition("/")
-    given = read(variable) or ("" if above.endswith(":/") else f"{above}/{name}")
-    return check.place(variable, given) if given else ""
 
 
 def dotenv(path: Path) -> dict[str, str]:
@@ -178,6 +178,16 @@ def _stop_if_out_of_reach(engine: str, **places: str) -> None:
         schemes = ("http://", "https://", "arn:") if variable == "POMONA_TRACKING" else ("s3://",)
         if not value.startswith(schemes):
             raise BadSetting(f"{variable}={value!r} cannot be reached from AWS: POMONA_ENGINE={engine} needs {' or '.join(schemes)}…")
+
+
+def _beside(read: Read, variable: str, landing: str) -> str:
+    """The place that the variable names, by default a folder beside the landing zone; empty for none, as beside a whole bucket."""
+    given = read(variable)
+    if given == "none":
+        return ""
+    above = landing.rstrip("/").rpartition("/")[0]
+    default = "" if above.endswith("/") else f"{above}/{variable.removeprefix('POMONA_').lower()}"
+    return check.place(variable, given or default) if given or default else ""
 
 
 def _events(read: Read, engine: str, state: Path) -> str:

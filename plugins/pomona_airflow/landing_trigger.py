@@ -44,6 +44,7 @@ class LandingTrigger(BaseEventTrigger):
         max_wait_s: int,
         poll_s: int,
         sqs_queue: str = "",
+        labels: str = "",
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.arguments: dict[str, Any] = {
@@ -57,6 +58,7 @@ class LandingTrigger(BaseEventTrigger):
             "max_wait_s": max_wait_s,
             "poll_s": poll_s,
             "sqs_queue": sqs_queue,
+            "labels": labels,
         }
         self.poll_s = float(poll_s)
         self._told: dict[str, str] = {}
@@ -125,7 +127,7 @@ class LandingTrigger(BaseEventTrigger):
         from pomona.lookout import Lookout
 
         patience = ("min_new_images", "settle_s", "max_wait_s")
-        return Lookout.of(**{name: self.arguments[name] for name in ("landing", "lake", "name", "s3", *patience)})
+        return Lookout.of(**{name: self.arguments[name] for name in ("landing", "labels", "lake", "name", "s3", *patience)})
 
     def _queue(self) -> Queue | None:
         url = self.arguments["sqs_queue"]

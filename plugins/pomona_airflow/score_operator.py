@@ -7,7 +7,7 @@ from typing import Any
 
 from airflow.sdk.exceptions import AirflowFailException
 
-from pomona.command import Place, run_key, score_arguments
+from pomona.command import run_key, score_arguments
 from pomona.stages import SCORE
 from pomona_airflow.deployment import Deployment
 from pomona_airflow.stage_operator import StageOperator
@@ -28,8 +28,7 @@ class ScoreOperator(StageOperator):
         """The arguments of `run_stage.py` for this run."""
         if not deployment.unlabelled:
             raise AirflowFailException(f"POMONA_UNLABELLED is not set, and beside {deployment.landing} there is no place: set it")
-        place = Place(run_key(run_id), deployment.name, deployment.lake, deployment.landing, deployment.tracking, deployment.s3.text)
-        return score_arguments(place, unlabelled=deployment.unlabelled, job=job, asked=asked)
+        return score_arguments(deployment.place(run_key(run_id)), job=job, asked=asked)
 
 
 _DOC = """**score** asks the champion about the pictures that nobody has labelled.

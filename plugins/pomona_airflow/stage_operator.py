@@ -11,7 +11,7 @@ from typing import Any
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowTaskTimeout, DownstreamTasksSkipped, TaskDeferred
 
-from pomona.command import Place, arguments, run_key
+from pomona.command import arguments, run_key
 from pomona.knobs import BadKnob, resolve
 from pomona.outcome import BadInput
 from pomona.stages import JOBS
@@ -68,7 +68,7 @@ class StageOperator(BaseOperator):
             knobs = resolve(dict(given))
         except BadKnob as error:
             raise AirflowFailException(str(error)) from None
-        place = Place(run_key(run_id), deployment.name, deployment.lake, deployment.landing, deployment.tracking, deployment.s3.text)
+        place = deployment.place(run_key(run_id))
         return arguments(
             self.stage, place, knobs, job=job, asked=asked, started_by=started_by, require_approval=deployment.require_approval
         )

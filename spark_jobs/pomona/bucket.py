@@ -34,11 +34,12 @@ class Replaced(OSError):
 
 @dataclass(frozen=True)
 class Listing:
-    """One listed object: its path below the bucket's root, its size, and its ETag (or its time, where it has none)."""
+    """One listed object: its path below the bucket's root, its size, its ETag (or its time, where it has none), seconds since 1970."""
 
     path: str
     size: int
     version: str
+    modified_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -161,7 +162,9 @@ class Bucket:
         for page in self._pages("", delimiter=""):
             for entry in page.get("Contents", []):
                 if not entry["Key"].endswith("/") or entry["Size"]:
-                    yield Listing(entry["Key"][start:], int(entry["Size"]), entry.get("ETag") or _time(entry.get("LastModified")))
+                    at = entry.get("LastModified")
+                    version = entry.get("ETag") or _time(at)
+                    yield Listing(entry["Key"][start:], int(entry["Size"]), version, at.timestamp() if at else 0.0)
 
     def names(self, folder: str) -> list[str]:
         keys = [entry["Key"] for page in self._pages(folder, delimiter="/") for entry in page.get("Contents", [])]

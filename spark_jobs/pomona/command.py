@@ -18,7 +18,7 @@ _SLUG = re.compile(r"[^A-Za-z0-9._-]+")
 
 @dataclass(frozen=True)
 class Place:
-    """Where a stage works: the same six texts for every stage of a run."""
+    """Where a stage works: the same texts for every stage of a run."""
 
     run: str
     name: str
@@ -26,14 +26,17 @@ class Place:
     landing: str
     tracking: str
     s3: str = "{}"
+    # Where people's labels and images without one lie; ingest alone is told, and empty means nowhere.
+    annotations: str = ""
+    unlabelled: str = ""
 
 
 @dataclass(frozen=True)
 class Order:
     """A parsed command line: the stage, where it works, its knobs, its job's name, and what one stage alone is told.
 
-    `resolved` (all knobs) is for ingest, `started_by` for ingest and rollback, `require_approval` for register, `unlabelled` for score, the
-    rest for rollback: `version` 0 is the champion before this one, and `release` ends a hold instead.
+    `resolved` (all knobs) is for ingest, `started_by` for ingest and rollback, `require_approval` for register, the rest for rollback:
+    `version` 0 is the champion before this one, and `release` ends a hold instead.
     """
 
     stage: Stage
@@ -47,7 +50,6 @@ class Order:
     version: int = 0
     reason: str = ""
     release: bool = False
-    unlabelled: str = ""
 
     @property
     def s3(self) -> S3:
@@ -95,6 +97,7 @@ def arguments(
         words += [f"--{name.replace('_', '-')}={_text(knobs[name])}"]
     if stage == "ingest":
         words += ["--resolved", json.dumps(dict(knobs), sort_keys=True), "--started-by", started_by]
+        words += ["--annotations", place.annotations, "--unlabelled", place.unlabelled]
     if stage == "register" and require_approval:
         words.append("--require-approval")
     return words
@@ -108,9 +111,9 @@ def rollback_arguments(
     return [*words, "--release"] if release else words
 
 
-def score_arguments(place: Place, *, unlabelled: str, job: str = "", asked: int = 0) -> list[str]:
-    """The arguments of `run_stage.py` for asking the champion about the pictures in the folder or URI `unlabelled`."""
-    return [*_first(SCORE.name, place, job, asked), "--unlabelled", unlabelled]
+def score_arguments(place: Place, *, job: str = "", asked: int = 0) -> list[str]:
+    """The arguments of `run_stage.py` for asking the champion about the pictures that nobody has labelled."""
+    return [*_first(SCORE.name, place, job, asked), "--unlabelled", place.unlabelled]
 
 
 def _first(stage: str, place: Place, job: str, asked: int) -> list[str]:
@@ -137,6 +140,8 @@ def parser() -> argparse.ArgumentParser:
             )
         if stage.name == "ingest":
             command.add_argument("--resolved", type=_knobs, help="JSON of all knobs of the run; says whether anything is new")
+            command.add_argument("--annotations", default="", help="folder or URI of the CSVs with people's labels; empty: none")
+            command.add_argument("--unlabelled", default="", help="folder or URI of images that are taken in once they are labelled")
         if stage.name in ("ingest", ROLLBACK.name):
             command.add_argument("--started-by", default="", help="what started the run, in words: kept with it")
         if stage.name == "register":
@@ -160,12 +165,12 @@ def parse(words: Sequence[str]) -> Order:
     """
     read = vars(parser().parse_args(words))
     stage = JOBS[read["stage"]]
-    place = Place(**{name: read[name] for name in PLACE_HELP})
+    place = Place(**{name: read[name] for name in (*PLACE_HELP, "annotations", "unlabelled") if name in read})
     given = {name: read[name] for name in ("preset", *stage.knobs)}
     knobs = resolve(given)
     of_stage = {name: knobs[name] for name in stage.knobs}
     whole = read.get("resolved") or knobs
-    own = {name: read[name] for name in ("started_by", "require_approval", "version", "reason", "release", "unlabelled") if name in read}
+    own = {name: read[name] for name in ("started_by", "require_approval", "version", "reason", "release") if name in read}
     return Order(stage, place, of_stage, whole, job=read["job"], asked=read["asked"], **own)
 
 

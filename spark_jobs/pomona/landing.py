@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pomona import traffic
@@ -17,12 +17,13 @@ from pomona.storage import Storage, storage
 
 @dataclass(frozen=True)
 class Listed:
-    """One listed file. `fault` says why it cannot be read, or is empty."""
+    """One listed file. `fault` says why it cannot be read, or is empty; `modified_s` is its time, in seconds since 1970."""
 
     path: str
     size: int
     version: str
     fault: str = ""
+    modified_s: float = field(default=0.0, compare=False)
 
 
 class Unsteady(OSError):
@@ -55,6 +56,22 @@ class Landing:
             return sorted(_walk(base, str(base.resolve()), ""), key=lambda listed: listed.path)
         except PermissionError as error:
             raise BadInput(f"{error.filename} cannot be read ({error.strerror}): give this user the right to read it") from None
+
+    def there(self) -> bool:
+        """Whether there is such a folder; a bucket's prefix is always there, with or without objects.
+
+        Raises
+        ------
+        BadInput
+            When it is a file.
+        """
+        place = storage(self.root, self.s3)
+        if isinstance(place, Bucket):
+            return True
+        base = Path(place.location(""))
+        if base.exists() and not base.is_dir():
+            raise BadInput(f"{self.root} is no folder: move the file away, or name another place")
+        return base.is_dir()
 
     def first(self) -> Listed | None:
         """Any one of its files, without listing them all; None when it is empty.
@@ -106,7 +123,7 @@ def _base(place: Storage) -> Path:
 
 
 def _object(found: Listing) -> Listed:
-    return Listed(found.path, found.size, found.version, "its name is a folder's" if found.path.endswith("/") else "")
+    return Listed(found.path, found.size, found.version, "its name is a folder's" if found.path.endswith("/") else "", found.modified_s)
 
 
 def _version(state: os.stat_result) -> str:
@@ -128,7 +145,7 @@ def _walk(base: Path, real_base: str, below: str) -> Iterator[Listed]:
             elif entry.is_file():
                 with contextlib.suppress(FileNotFoundError):
                     state = entry.stat()
-                    yield Listed(path, state.st_size, _version(state))
+                    yield Listed(path, state.st_size, _version(state), modified_s=state.st_mtime)
             else:
                 yield Listed(path, 0, "", "neither a file nor a folder")
 
@@ -143,4 +160,4 @@ def _link(link: Path, real_base: str, path: str) -> Listed:
         return Listed(path, 0, "", "a link out of the landing zone")
     if not target.is_file():
         return Listed(path, 0, "", "a link to a folder, not followed")
-    return Listed(path, state.st_size, _version(state))
+    return Listed(path, state.st_size, _version(state), modified_s=state.st_mtime)

@@ -11,12 +11,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from pomona.annotations import files
 from pomona.arrivals import Arrivals, Call, Patience, State, remembered, waiting
 from pomona.lake import Lake, now
 from pomona.landing import Landing
 from pomona.outcome import File
 from pomona.s3 import S3
 
+_LABELS = "../labels/"
 _KEY = ["path", "size", "version"]
 
 
@@ -27,6 +29,7 @@ class Lookout:
     landing: Landing
     lake: Lake
     patience: Patience
+    labels: Landing | None = None
     clock: Callable[[], float] = time.monotonic
     wall: Callable[[], float] = time.time
     _arrivals: Arrivals | None = None
@@ -37,10 +40,13 @@ class Lookout:
     _oldest: State | None = field(default=None)
 
     @classmethod
-    def of(cls, *, landing: str, lake: str, name: str, s3: str, min_new_images: int, settle_s: float, max_wait_s: float) -> Lookout:
-        """The watcher of these places, given as a trigger's arguments are."""
+    def of(
+        cls, *, landing: str, labels: str, lake: str, name: str, s3: str, min_new_images: int, settle_s: float, max_wait_s: float
+    ) -> Lookout:
+        """The watcher of these places, given as a trigger's arguments are; without a place for labels nobody looks for any."""
         settings = S3.parse(s3)
-        return cls(Landing(landing, settings), Lake(lake, name, settings), Patience(min_new_images, settle_s, max_wait_s))
+        patience, watched = Patience(min_new_images, settle_s, max_wait_s), Landing(labels, settings) if labels else None
+        return cls(Landing(landing, settings), Lake(lake, name, settings), patience, watched)
 
     def look(self) -> int:
         """How many files wait, after a look at the lake and then at the landing zone.
@@ -56,11 +62,17 @@ class Lookout:
         if number != self._snapshot:
             self._known, self._snapshot = known(self.lake, number), number
         began = self.clock()
-        self._arrivals.see(waiting(self._known, self.landing.files()), self.clock())
+        self._arrivals.see([*waiting(self._known, self.landing.files()), *self._new_labels()], self.clock())
         # Whatever is asked of Airflow between the look and its judgement may take long: only looks show that a file has come to rest.
         self._looked_at = began
         self._note_oldest(self._arrivals)
         return len(self._arrivals)
+
+    def _new_labels(self) -> list[State]:
+        """The CSVs with people's labels that no ingest has seen as they are now."""
+        listed = files(self.labels) if self.labels else []
+        states = [(f"{_LABELS}{file.path}", file.size, file.version) for file in listed]
+        return [state for state in states if state not in self._known]
 
     def due_s(self, runs: int) -> float:
         """Seconds from the last look until a run is to be called for if nothing changes; `runs` is how many there have ever been."""
@@ -110,7 +122,9 @@ def known(lake: Lake, number: int) -> frozenset[State]:
     placements = lake.read_rows([File(**entry["placements"])], [*_KEY, "gone_since"]).to_pydict()
     rejects = lake.read_rows([File(**entry["rejects"])], _KEY).to_pydict()
     here = (state for state, gone in zip(_states(placements), placements["gone_since"], strict=True) if gone is None)
-    return frozenset([*here, *_states(rejects)])
+    # Not by their own path: a CSV of that name may lie in the landing zone.
+    labels = ((f"{_LABELS}{path}", size, version) for path, size, version in entry.get("labels", ()))
+    return frozenset([*here, *_states(rejects), *labels])
 
 
 def _states(columns: dict[str, list[Any]]) -> list[State]:

@@ -27,27 +27,28 @@ def foreseen(place: Place, knobs: Mapping[str, Any]) -> str:
     BadInput
         What ingest would end with, as far as it can be told without opening a picture.
     """
-    from pomona import snapshots
+    from pomona import labelled, snapshots
 
-    settings = S3.parse(place.s3)
-    landing, lake = Landing(place.landing, settings), Lake(place.lake, place.name, settings)
-    listed, places, ignored = snapshots.locate(landing.files(), group_pattern=knobs["group_pattern"])
-    last = snapshots.latest(lake)
-    stop_if_empty(landing, last, n_listed=len(listed), n_ignored=len(ignored))
-    if not snapshots.pending(last, listed).empty:
+    lake = Lake(place.lake, place.name, S3.parse(place.s3))
+    found = labelled.find(place, group_pattern=knobs["group_pattern"])
+    landing, last = found.zone.landing, snapshots.latest(lake)
+    stop_if_empty(landing, last, n_listed=len(found.listed), n_ignored=len(found.ignored))
+    # A CSV that ingest has not seen is recorded by it, whether or not it changes anything: else it would wait for ever.
+    if not snapshots.pending(last, found.listed).empty or found.labels != last.labels:
         return ""
-    following = snapshots.follow(last, listed, places, snapshots.nothing_taken())
+    following = snapshots.follow(last, found.listed, found.places, snapshots.nothing_taken())
     stop_if_gone(last, following, landing, knobs["max_gone_share"])
     stop_if_rejected(following, knobs["max_reject_share"])
-    selected(following, knobs["labels"])
+    told = labelled.effected(following, found.history).snapshot
+    selected(told, knobs["labels"])
     try:
-        return nothing_new(lake, place.run, state(following, knobs), lambda: _champion(place))
+        return nothing_new(lake, place.run, state(told, knobs), lambda: _champion(place))
     except _Silence as error:
         LOG.warning("MLflow does not say which version is champion (%s): whether anything is new, only the job can tell", error)
         return ""
 
 
-def answered(place: Place, unlabelled: str) -> str:
+def answered(place: Place) -> str:
     """Why a run of score would find nothing to ask in the folder as it lies there now; empty when it would, or when only it can tell.
 
     Raises
@@ -58,9 +59,9 @@ def answered(place: Place, unlabelled: str) -> str:
     from pomona import scored
 
     settings = S3.parse(place.s3)
-    listed = scored.listed(Landing(unlabelled, settings))
+    listed = scored.listed(Landing(place.unlabelled, settings))
     if not listed:
-        return f"{unlabelled} has no pictures"
+        return f"{place.unlabelled} has no pictures"
     try:
         version = _champion(place)
     except _Silence as error:
@@ -72,7 +73,7 @@ def answered(place: Place, unlabelled: str) -> str:
     nothing = scored.told_schema().empty_table().to_pandas()
     if not scored.pending(last, listed, version).empty or not scored.same(last, scored.follow(last, listed, nothing, version)):
         return ""
-    return f"version {version} has been asked about all {len(listed):,} pictures in {unlabelled}"
+    return f"version {version} has been asked about all {len(listed):,} pictures in {place.unlabelled}"
 
 
 class _Silence(Exception):
@@ -91,7 +92,7 @@ def _champion(place: Place) -> int | None:
 
 
 def state(snapshot: Snapshot, knobs: Mapping[str, Any]) -> dict[str, Any]:
-    """What a run over the snapshot with these knobs depends on, but for the champion."""
+    """What a run over the snapshot (with people's labels in force) and with these knobs depends on, but for the champion."""
     return {"placements": snapshot.digest(), "knobs": dict(knobs), "code": code_hash()}
 
 

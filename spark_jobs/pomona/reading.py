@@ -6,9 +6,7 @@ import time
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
-
-from pomona.landing import Landing
+from typing import Any, Protocol
 
 _READERS = 4
 _HANDFUL, _HANDFUL_BYTES = 32, 512 << 10
@@ -18,7 +16,13 @@ Row = dict[str, Any]
 Reading = bytes | OSError
 
 
-def read_in_time(landing: Landing, rows: Iterable[Row]) -> Generator[tuple[Row, Reading], None, None]:
+class Readable(Protocol):
+    """A place that gives the bytes of a file as it was listed: see `Landing.read`."""
+
+    def read(self, path: str, size: int, version: str) -> bytes: ...
+
+
+def read_in_time(landing: Readable, rows: Iterable[Row]) -> Generator[tuple[Row, Reading], None, None]:
     """Each row with its file's bytes or fault. What is quick to read is read here; from the first slow answer on, some threads read ahead.
 
     A disk answers at once what the system still holds in memory: handing that over to a thread made taking in a fifth dearer.
@@ -33,7 +37,7 @@ def read_in_time(landing: Landing, rows: Iterable[Row]) -> Generator[tuple[Row, 
             yield from _read_ahead(landing, handfuls)
 
 
-def _read_ahead(landing: Landing, handfuls: Iterable[list[Row]]) -> Generator[tuple[Row, Reading], None, None]:
+def _read_ahead(landing: Readable, handfuls: Iterable[list[Row]]) -> Generator[tuple[Row, Reading], None, None]:
     """The same by threads: some files are read while others are decoded, for a cold disk or a bucket is slow to answer."""
     pool = ThreadPoolExecutor(_READERS)
     try:
@@ -63,7 +67,7 @@ def _handfuls(rows: Iterable[Row]) -> Iterator[list[Row]]:
         yield few
 
 
-def _read(landing: Landing, rows: Iterable[Row]) -> list[tuple[Row, Reading]]:
+def _read(landing: Readable, rows: Iterable[Row]) -> list[tuple[Row, Reading]]:
     found: list[tuple[Row, Reading]] = []
     for row in rows:
         try:

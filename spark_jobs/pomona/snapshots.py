@@ -16,17 +16,22 @@ from pomona.landing import Listed
 from pomona.leakage import Misplaced, Placement, is_ignored, place, split_folders
 from pomona.outcome import File
 
+State = tuple[str, int, str]
 _KEY = ["path", "size", "version"]
 _MEANING = ["path", "content", "label", "split", "group"]
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Number, placements and rejects (the columns that the contract declares); number 0 is the empty one."""
+    """Number, placements and rejects (the columns that the contract declares); number 0 is the empty one.
+
+    `labels` are the (path, size, version) of the CSVs with people's labels that were read for it, by path.
+    """
 
     number: int
     placements: pd.DataFrame
     rejects: pd.DataFrame
+    labels: tuple[State, ...] = ()
 
     @property
     def present(self) -> pd.DataFrame:
@@ -44,16 +49,18 @@ def latest(lake: Lake) -> Snapshot:
     entry = lake.entry("snapshots", number)
     if entry is None:
         return Snapshot(0, *(arrow_schema(name).empty_table().to_pandas() for name in ("placements", "rejects")))
-    tables = (lake.read_rows([File(**entry[name])]).to_pandas() for name in ("placements", "rejects"))
-    return Snapshot(number, *tables)
+    placements, rejects = (lake.read_rows([File(**entry[name])]).to_pandas() for name in ("placements", "rejects"))
+    # An earlier release knew of no labels.
+    return Snapshot(number, placements, rejects, tuple((path, size, version) for path, size, version in entry.get("labels", ())))
 
 
 def save(lake: Lake, snapshot: Snapshot) -> Snapshot | None:
     """The snapshot under the next number, or None when another writer took that number."""
     number = snapshot.number + 1
     files = {name: lake.write_rows("snapshots/rows", name, table(name, getattr(snapshot, name))) for name in ("placements", "rejects")}
-    entry: dict[str, Any] = {"number": number, "created": now(), **{name: asdict(file) for name, file in files.items()}}
-    return Snapshot(number, snapshot.placements, snapshot.rejects) if lake.append("snapshots", number, entry) else None
+    told = {**{name: asdict(file) for name, file in files.items()}, "labels": snapshot.labels}
+    entry: dict[str, Any] = {"number": number, "created": now(), **told}
+    return replace(snapshot, number=number) if lake.append("snapshots", number, entry) else None
 
 
 def locate(listed: Sequence[Listed], *, group_pattern: str) -> tuple[list[Listed], dict[str, Placement], list[str]]:
@@ -136,7 +143,9 @@ def newly_gone(last: Snapshot, following: Snapshot) -> list[str]:
 
 def same(last: Snapshot, following: Snapshot) -> bool:
     """Whether the following snapshot would tell nothing new, so that no number need be spent on it."""
-    return last.number > 0 and last.placements.equals(following.placements) and last.rejects.equals(following.rejects)
+    if last.number == 0 or last.labels != following.labels:
+        return False
+    return last.placements.equals(following.placements) and last.rejects.equals(following.rejects)
 
 
 def table(dataset: str, rows: pd.DataFrame) -> pa.Table:

@@ -49,7 +49,7 @@ STAGES: Mapping[str, Stage] = {
             "ingest",
             "takes in what the landing zone has and the lake has not",
             reads=(),
-            writes=("images", "placements", "rejects", "roster"),
+            writes=("images", "placements", "rejects", "roster", "annotations"),
             knobs=("labels", "group_pattern", "max_megapixels", "max_reject_share", "max_gone_share"),
         ),
         Stage(
@@ -79,7 +79,7 @@ STAGES: Mapping[str, Stage] = {
             "train",
             "fits the classifier and cross-validates the whole chain by groups",
             reads=("roster", "descriptors", "features"),
-            writes=("model", "familiarity", "baseline", "validation"),
+            writes=("model", "familiarity", "baseline", "validation", "suspects"),
             knobs=(
                 "extractor",
                 *_FIT,

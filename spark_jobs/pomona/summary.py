@@ -16,8 +16,9 @@ from pomona.standing import Standing
 FORMAT = 1
 _COUNTS = (
     "listed", "ignored", "in", "kept", "rejected", "duplicate", "leaked", "conflict", "unselected", "gone", "new",
-    "train", "test", "labels", "groups",
+    "train", "test", "labels", "groups", "untold", "relabelled", "added",
 )  # fmt: skip
+_BY_PEOPLE = ("untold", "relabelled", "added")
 _SCORE = ("accuracy", "accuracy_interval", "macro_f1", "macro_f1_interval", "n_images", "n_groups")
 
 
@@ -50,6 +51,11 @@ class Facts:
         return dict(self.manifests["ingest"]["notes"])
 
     @property
+    def labels(self) -> Mapping[str, Any]:
+        """What ingest tells of people's labels; empty in a run that an earlier release began."""
+        return dict(self.notes.get("labels") or {})
+
+    @property
     def started_by(self) -> str:
         """What started the run, in words: `schedule`, `arrival of …`, `person (name)`."""
         return str(self.notes.get("started_by") or "person")
@@ -57,7 +63,8 @@ class Facts:
     @property
     def counts(self) -> dict[str, int]:
         counted = self.manifests["ingest"]["counts"]
-        return {name: int(counted[name]) for name in _COUNTS}
+        # A run that an earlier release began knows nothing of people's labels.
+        return {name: int(counted.get(name, 0) if name in _BY_PEOPLE else counted[name]) for name in _COUNTS}
 
     @property
     def hashes(self) -> dict[str, str]:
@@ -111,6 +118,7 @@ def summary(facts: Facts) -> dict[str, Any]:
         "started_by": facts.started_by,
         "ended": now(),
         "counts": facts.counts,
+        "labels": {name: facts.labels.get(name) for name in ("by", "n_annotations", "n_unanswered", "n_spoiled", "agreements")},
         "scores": scores,
         **worth(facts.metrics, facts.verdict),
         "seconds": {**seconds, "total": round(sum(seconds.values()), 3)},

@@ -124,17 +124,8 @@ class Work:
         return self.parts(self.lake.files(self.run, "images"), wanted, ["content", "image"])
 
     def pictures(self, wanted: pa.Table) -> dict[str, bytes]:
-        """The bytes of a few images by content, read on the driver: only the row groups that hold them."""
-        import pyarrow.compute as pc
-        import pyarrow.parquet as pq
-
-        found: dict[str, bytes] = {}
-        for part in sorted(set(wanted["part"].to_pylist())):
-            contents = wanted.filter(pc.equal(wanted["part"], part))["content"]
-            with self.lake.opened(f"parts/images/{part}") as file:
-                rows = pq.read_table(file, columns=["content", "image"], filters=pc.field("content").isin(contents.combine_chunks()))
-            found.update(zip(rows["content"].to_pylist(), rows["image"].to_pylist(), strict=True))
-        return found
+        """The bytes of a few images by content, read on the driver."""
+        return pictures_of(self.lake, wanted)
 
     def handed_out(self, folder: Path) -> Callable[[], Path]:
         """A function that says, in a task, where the worker has a copy of this folder of the driver."""
@@ -161,6 +152,20 @@ class Work:
 
     def progress(self, done: Callable[[], int], total: int, noun: str) -> Progress:
         return Progress(done, total, f"{self.order.stage.name}: {{}} of {total:,} {noun}")
+
+
+def pictures_of(lake: Lake, wanted: pa.Table) -> dict[str, bytes]:
+    """The bytes of the images that `wanted` names by content and part, by content: only the row groups that hold them are read."""
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    found: dict[str, bytes] = {}
+    for part in sorted(set(wanted["part"].to_pylist())):
+        contents = wanted.filter(pc.equal(wanted["part"], part))["content"]
+        with lake.opened(f"parts/images/{part}") as file:
+            rows = pq.read_table(file, columns=["content", "image"], filters=pc.field("content").isin(contents.combine_chunks()))
+        found.update(zip(rows["content"].to_pylist(), rows["image"].to_pylist(), strict=True))
+    return found
 
 
 def n_shares(n_bytes: int, cores: int) -> int:

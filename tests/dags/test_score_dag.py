@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 from airflow.dag_processing.dagbag import DagBag
@@ -42,7 +41,7 @@ def test_the_command_is_the_golden_one_and_the_jobs_parser_takes_it(monkeypatch:
         *("--tracking", places.tracking, "--s3", "{}", "--unlabelled", "s3://bucket/unlabelled"),
     ]
     order = parse(words)
-    assert (order.place.run, order.unlabelled) == (RUN, "s3://bucket/unlabelled")
+    assert (order.place.run, order.place.unlabelled) == (RUN, "s3://bucket/unlabelled")
 
 
 def test_it_runs_every_hour_and_when_a_run_has_registered_a_model(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,11 +79,12 @@ def test_on_emr_its_own_cluster_is_made_for_its_own_job(monkeypatch: pytest.Monk
 
 
 def test_a_folder_without_pictures_is_told_before_anything_is_paid_for(tmp_path: Path) -> None:
-    place = Place("r", "fruit", str(tmp_path / "lake"), str(tmp_path / "landing"), f"sqlite:///{tmp_path}/mlflow.db")
-    folder: Any = tmp_path / "unlabelled"
-    assert answered(place, str(folder)) == f"{folder} has no pictures"
+    folder = tmp_path / "unlabelled"
+    lake, landing, tracking = str(tmp_path / "lake"), str(tmp_path / "landing"), f"sqlite:///{tmp_path}/mlflow.db"
+    place = Place("r", "fruit", lake, landing, tracking, unlabelled=str(folder))
+    assert answered(place) == f"{folder} has no pictures"
     folder.mkdir()
     (folder / "notes.txt").write_text("no picture")
-    assert answered(place, str(folder)) == f"{folder} has no pictures"
+    assert answered(place) == f"{folder} has no pictures"
     (folder / "a.jpg").write_bytes(b"x")
-    assert answered(place, str(folder)) == "fruit has no champion yet: `retrain` makes the first one"
+    assert answered(place) == "fruit has no champion yet: `retrain` makes the first one"

@@ -52,8 +52,9 @@ class Place:
     def score(self) -> Result:
         """The job as the entry point does it, from a command line."""
         self._n_runs += 1
-        place = command.Place(f"s{self._n_runs}", "fruit", str(self.runs.folder / "lake"), str(self.runs.landing), self.models)
-        return done(Work(command.parse(command.score_arguments(place, unlabelled=str(self.unlabelled))), self.runs.lake))
+        run, lake, landing = f"s{self._n_runs}", str(self.runs.folder / "lake"), str(self.runs.landing)
+        place = command.Place(run, "fruit", lake, landing, self.models, unlabelled=str(self.unlabelled))
+        return done(Work(command.parse(command.score_arguments(place)), self.runs.lake))
 
     @property
     def rows(self) -> dict[str, dict[str, Any]]:

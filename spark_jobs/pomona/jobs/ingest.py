@@ -1,7 +1,7 @@
 """ingest: takes in what the landing zone has and the lake has not.
 
-Rows in: the listing of the landing zone, less what the last snapshot knows. Rows out: one images row per new content,
-packed into parts near 32 MB; a placement or a reject per listed file; the roster of this run.
+Rows in: the listing of the landing zone and of what people labelled beside it, less what the last snapshot knows. Rows out: one
+images row per new content, packed into parts near 32 MB; a placement or a reject per listed file; what people said; the roster of this run.
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ import contextlib
 import hashlib
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pomona import newness, tracking
 from pomona.formats import arrow_schema
 from pomona.lake import Lake
-from pomona.landing import Landing, Unsteady
+from pomona.landing import Unsteady
 from pomona.outcome import BadInput, File, Result
 from pomona.reading import Reading, read_in_time
 from pomona.tasks import Batches, Tasks, Transform
@@ -25,13 +26,15 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
+    from pomona.labelled import Found, Zone
+    from pomona.landing import Landing
     from pomona.leakage import Selection
     from pomona.snapshots import Snapshot
 
 _SHOWN = 200
 
 
-def take(landing: Landing, lake: Lake, *, max_megapixels: float) -> Transform:
+def take(landing: Landing | Zone, lake: Lake, *, max_megapixels: float) -> Transform:
     """A transform of listed files (path, size, version) into one row each, writing the readable ones into parts."""
 
     def transform(batches: Batches) -> Iterator[pa.RecordBatch]:
@@ -116,31 +119,32 @@ def run(work: Work) -> Result:
     if not work.lake.last_number("snapshots"):
         # Whatever the landing zone holds is new.
         work.warm()
-    from pomona import snapshots
+    from pomona import labelled, snapshots
 
-    landing, knobs = Landing(work.order.place.landing, work.order.s3), work.knobs
-    listed, places, ignored = snapshots.locate(landing.files(), group_pattern=knobs["group_pattern"])
+    knobs = work.knobs
+    found = labelled.find(work.order.place, group_pattern=knobs["group_pattern"])
+    landing = found.zone.landing
     taken: pd.DataFrame | None = None
     while True:
         last = snapshots.latest(work.lake)
-        newness.stop_if_empty(landing, last, n_listed=len(listed), n_ignored=len(ignored))
-        new = snapshots.pending(last, listed)
+        newness.stop_if_empty(landing, last, n_listed=len(found.listed), n_ignored=len(found.ignored))
+        new = snapshots.pending(last, found.listed)
         if new.empty and work.lake.last_number("judged"):
             # The champion will be asked for: MLflow's import passes meanwhile.
             tracking.warm(work.order.place.tracking)
         if taken is None:
-            taken = _take_in(work, landing, new)
-        following = snapshots.follow(last, listed, places, taken)
+            taken = _take_in(work, found.zone, new)
+        following = replace(snapshots.follow(last, found.listed, found.places, taken), labels=found.labels)
         newness.stop_if_gone(last, following, landing, knobs["max_gone_share"])
         newness.stop_if_rejected(following, knobs["max_reject_share"])
         snapshot = last if snapshots.same(last, following) else snapshots.save(work.lake, following)
         if snapshot is not None:
             break
         LOG.info("ingest: another writer took snapshot %d, reading again", last.number + 1)
-    return _result(work, snapshot, ignored=ignored, n_new=len(new), n_taken=int(taken["content"].notna().sum()))
+    return _result(work, snapshot, found, n_new=len(new), n_taken=int(taken["content"].notna().sum()))
 
 
-def _take_in(work: Work, landing: Landing, new: pd.DataFrame) -> pd.DataFrame:
+def _take_in(work: Work, zone: Zone, new: pd.DataFrame) -> pd.DataFrame:
     """The rows of `take` for the pending files; Spark is not asked when there are none."""
     import pyarrow as pa
 
@@ -151,7 +155,7 @@ def _take_in(work: Work, landing: Landing, new: pd.DataFrame) -> pd.DataFrame:
     tasks = max(PARTS_A_CORE * work.cores, int(new["size"].sum() // PART_BYTES))
     listed = Tasks.over_table(work.context, pa.Table.from_pandas(new, preserve_index=False), tasks)
     seen = work.context.accumulator(0)
-    transform = _counting(take(landing, work.lake, max_megapixels=work.knobs["max_megapixels"]), seen)
+    transform = _counting(take(zone, work.lake, max_megapixels=work.knobs["max_megapixels"]), seen)
     with work.progress(lambda: seen.value, len(new), "files"):
         taken: pd.DataFrame = listed.map(transform).table(snapshots.taken_schema()).to_pandas()
         return taken
@@ -166,52 +170,60 @@ def _counting(transform: Transform, seen: Any) -> Transform:
     return counted
 
 
-def _result(work: Work, snapshot: Snapshot, *, ignored: list[str], n_new: int, n_taken: int) -> Result:
-    from pomona import snapshots
+def _result(work: Work, taken: Snapshot, found: Found, *, n_new: int, n_taken: int) -> Result:
+    from pomona import labelled
     from pomona.leakage import images_per_label
 
+    told = labelled.effected(taken, found.history)
+    snapshot, ignored = told.snapshot, found.ignored
     selection = newness.selected(snapshot, work.knobs["labels"])
     per_label = images_per_label(selection.roster)
-    counts = dict(selection.counts)
-    counts["in"] = counts.pop("present") + len(snapshot.rejects)
+    folders = dict(zip(taken.placements["path"], taken.placements["label"], strict=True))
+    counts = {**selection.counts, **labelled.counted(told, selection.roster, folders)}
+    counts["in"] = counts.pop("present") + counts["untold"] + len(snapshot.rejects)
     counts |= {"rejected": len(snapshot.rejects), "ignored": len(ignored), "new": n_new}
     counts["listed"] = counts["in"] + len(ignored)
     _stop_if_untrainable(per_label, counts, work.order.place.landing)
 
-    for dataset in ("placements", "rejects", "roster"):
-        work.clear(dataset)
-    files = {
-        "images": _image_files(work.lake, selection.roster),
-        "placements": [
-            work.lake.write_rows(
-                work.folder("placements"), "placements", snapshots.table("placements", snapshot.placements), name="placements.parquet"
-            )
-        ],
-        "rejects": [
-            work.lake.write_rows(work.folder("rejects"), "rejects", snapshots.table("rejects", snapshot.rejects), name="rejects.parquet")
-        ],
-        "roster": [work.lake.write_rows(work.folder("roster"), "roster", selection.roster, name="roster.parquet")],
-    }
+    files = {"images": _image_files(work.lake, selection.roster), **_written(work, snapshot, selection.roster, told.rows)}
     state = newness.state(snapshot, work.order.resolved)
     notes = {
         "snapshot": snapshot.number,
         "state": state,
         "images_per_label": per_label,
         "ignored": ignored[:_SHOWN],
+        "labels": labelled.notes(told, found.history),
         "started_by": work.order.started_by,
         **_listed_troubles(selection, snapshot),
     }
-    left_out = ", ".join(f"{counts[name]:,} {name}" for name in ("rejected", "duplicate", "conflict", "unselected") if counts[name])
+    without = ("rejected", "duplicate", "conflict", "unselected", "untold")
+    left_out = ", ".join(f"{counts[name]:,} {name}" for name in without if counts[name])
+    by_people = "".join(f", {counts[name]:,} {name} by people" for name in ("relabelled", "added") if counts[name])
     place = work.order.place
     why = newness.nothing_new(work.lake, work.run, state, lambda: tracking.champion_version(place.tracking, place.name))
     if why:
         return Result(f"nothing new: {why}", files, counts, notes, "nothing_new")
     return Result(
-        f"{counts['in']:,} in, {counts['kept']:,} kept{left_out and ', ' + left_out}; {n_new:,} looked at, {n_taken:,} taken in",
+        f"{counts['in']:,} in, {counts['kept']:,} kept{left_out and ', ' + left_out}; {n_new:,} looked at, {n_taken:,} taken in{by_people}",
         files,
         counts,
         notes,
     )
+
+
+def _written(work: Work, snapshot: Snapshot, roster: pa.Table, annotations: pa.Table) -> dict[str, list[File]]:
+    """The run's own tables, each in a file of its name."""
+    from pomona import snapshots
+
+    tables = {
+        "placements": snapshots.table("placements", snapshot.placements),
+        "rejects": snapshots.table("rejects", snapshot.rejects),
+        "roster": roster,
+        "annotations": annotations,
+    }
+    for dataset in tables:
+        work.clear(dataset)
+    return {name: [work.lake.write_rows(work.folder(name), name, table, name=f"{name}.parquet")] for name, table in tables.items()}
 
 
 def _stop_if_untrainable(per_label: dict[str, dict[str, int]], counts: dict[str, int], landing: str) -> None:

@@ -74,8 +74,8 @@ def said(answer: dict[str, Any], classes: tuple[str, ...]) -> dict[str, Any]:
 def run(work: Work) -> Result:
     """Lists, asks the champion about what is new to it, and writes the next state of `scored`."""
     order = work.order
-    landing = Landing(order.unlabelled, order.s3)
-    if why := answered(order.place, order.unlabelled):
+    landing = Landing(order.place.unlabelled, order.s3)
+    if why := answered(order.place):
         return Result(f"nothing new: {why}", {"scored": []}, status="nothing_new")
     listed, version = scored.listed(landing), tracking.champion_version(order.place.tracking, order.place.name)
     if version is None:

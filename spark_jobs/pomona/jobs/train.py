@@ -2,7 +2,7 @@
 
 Rows in: features of training images (gathered: its size is bounded and checked before), descriptors of a sample of
 them. Out: the classifier's layers, and the cross-validated score with vocabulary, projection and classifier fitted
-inside each fold.
+inside each fold, and the images whose label it doubts.
 """
 
 from __future__ import annotations
@@ -15,15 +15,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pomona.ablation import ablated, compared_rows
+from pomona.formats import arrow_schema
 from pomona.lake import Lake
 from pomona.outcome import BadInput, File, Result
 from pomona.scoring import interval, scores
+from pomona.suspects import Suspect, suspect_groups, suspects
 from pomona.vision.chain import Row
 from pomona.vision.classify import Classifier, OneClass, fit
 from pomona.vision.describe import Description, n_dims
 from pomona.vision.outsiders import outsiders
 from pomona.vision.unknown import Familiarity, Rule, known_classes
-from pomona.vision.validate import cross_validate
+from pomona.vision.validate import Validation, cross_validate
 from pomona.work import LOG, Work
 
 if TYPE_CHECKING:
@@ -55,21 +57,24 @@ def run(work: Work) -> Result:
     known = known_classes(matrix[own], images["label"].to_pylist())
     sample = sampled(images.select(["content", "label", "group"]).to_pandas(), n_images=work.knobs["fold_images"], seed=work.knobs["seed"])
     rows = _rows(work, sample)
-    validation, rule = validated(work.knobs, rows)
-    for dataset in ("model", "familiarity", "baseline", "validation"):
+    found = held_out(work.knobs, rows)
+    (validation, rule), doubted = validated(work.knobs, rows, found), suspects(rows, found)
+    for dataset in ("model", "familiarity", "baseline", "validation", "suspects"):
         work.clear(dataset)
     files = {
         "baseline": [work.lake.write_arrays(work.folder("baseline"), "baseline", baseline(rows, work.knobs).arrays())],
         "model": [work.lake.write_arrays(work.folder("model"), "model", classifier.arrays())],
         "familiarity": [work.lake.write_arrays(work.folder("familiarity"), "familiarity", Familiarity(known, rule).arrays())],
         "validation": [work.lake.write_document(work.folder("validation"), "validation", validation)],
+        "suspects": [work.lake.write_rows(work.folder("suspects"), "suspects", suspect_rows(doubted), name="suspects.parquet")],
     }
     n_groups = pc.count_distinct(table["group"]).as_py()
-    counts = {"train": n_images, "groups": n_groups, "classes": len(classifier.classes)}
+    counts = {"train": n_images, "groups": n_groups, "classes": len(classifier.classes), "suspects": len(doubted)}
+    notes = {"suspect_groups": [group._asdict() for group in suspect_groups(rows, found)]}
     score = (
         f"cross-validated by groups {validation['accuracy']:.3f}" if validation["n_folds"] else f"not cross-validated: {validation['why']}"
     )
-    return Result(f"{len(classifier.classes)} classes from {n_images:,} images in {n_groups:,} groups; {score}", files, counts)
+    return Result(f"{len(classifier.classes)} classes from {n_images:,} images in {n_groups:,} groups; {score}", files, counts, notes)
 
 
 def gathered(lake: Lake, files: Iterable[File], *, max_mb: float) -> tuple[pa.Table, np.ndarray]:
@@ -115,20 +120,32 @@ def baseline(rows: Sequence[Row], knobs: Mapping[str, Any]) -> Classifier:
     return fit(histograms, labels, groups, knobs={**knobs, **_BASELINE})
 
 
-def validated(knobs: Mapping[str, Any], rows: Sequence[Row]) -> tuple[dict[str, Any], Rule | None]:
-    """The validation document of the contract from a sample of the training images, and the rule for what is unknown."""
+def held_out(knobs: Mapping[str, Any], rows: Sequence[Row]) -> Validation:
+    """What chains say of a sample of the training images that were fitted without their groups; why, where there are none."""
+    nobody: tuple[str | None, ...] = (None,) * len(rows)
     if knobs["folds"] == 0:
-        return _unvalidated("the knob folds is 0"), None
+        return Validation(nobody, 0, "the knob folds is 0")
     groups_of: dict[str, set[str]] = defaultdict(set)
     for row in rows:
         groups_of[row.label].add(row.group)
     if sum(len(groups) > 1 for groups in groups_of.values()) < 2:
-        return _unvalidated("fewer than two classes have a second group, which could be held out"), None
-    found = cross_validate(rows, knobs)
+        return Validation(nobody, 0, "fewer than two classes have a second group, which could be held out")
+    return cross_validate(rows, knobs)
+
+
+def suspect_rows(found: Sequence[Suspect]) -> pa.Table:
+    """The dataset `suspects`, in their order."""
+    import pyarrow as pa
+
+    return pa.Table.from_pylist([suspect._asdict() for suspect in found], schema=arrow_schema("suspects"))
+
+
+def validated(knobs: Mapping[str, Any], rows: Sequence[Row], found: Validation) -> tuple[dict[str, Any], Rule | None]:
+    """The validation document of the contract, of the rows that were held out so, and the rule for what is unknown."""
     if found.n_folds == 0:
         return _unvalidated(found.why), None
     labels, groups, predictions = compared_rows(rows, found.predictions)
-    result = scores(labels, predictions, sorted(groups_of))
+    result = scores(labels, predictions, sorted({row.label for row in rows}))
     spread = interval(labels, predictions, groups, statistic="accuracy", resamples=knobs["resamples"], seed=knobs["seed"])
     told = outsiders(rows, knobs, found.signs)
     return {

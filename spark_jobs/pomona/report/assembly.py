@@ -76,6 +76,7 @@ def assembled(facts: Facts, chain: Chain, *, roster: pa.Table, predictions: pa.T
         ],
         n_mistakes=int((predictions["label"].to_pandas() != predictions["prediction"].to_pandas()).sum()),
         notices=notices(facts),
+        labelled_by=facts.labels.get("by", {}),
         links={"features": "features.csv", "predictions": "predictions.csv", "summary": "summary.json"},
         efforts=efforts(facts),
         cost=facts.cost,
@@ -155,6 +156,10 @@ def notices(facts: Facts) -> dict[str, Listing]:
     linked = (facts.metrics.get("leakage") or {}).get("linked_groups", notes["linked_groups"])
     bare = facts.manifests["describe"]["notes"]["without_keypoints"]
     lists = {
+        "Labels that could not be read, or of images that are not there": Listing(
+            [(where, reason) for where, reason in facts.labels.get("spoiled", [])], facts.labels.get("n_spoiled", 0)
+        ),
+        "Images on which two annotators disagree": _disagreements(facts.labels.get("agreements", [])),
         "Rejected files": Listing([(path, reason) for path, reason in notes["rejects"]], counts["rejected"]),
         "In conflict: the same picture under several labels": Listing(
             [(pairs[0][1], "the same as " + ", ".join(path for _, path in pairs[1:])) for pairs in notes["conflicts"]],
@@ -170,6 +175,14 @@ def notices(facts: Facts) -> dict[str, Listing]:
         "Without a keypoint": Listing([(content, "") for content in bare], facts.manifests["describe"]["counts"]["without_keypoints"]),
     }
     return {heading: listing for heading, listing in lists.items() if listing.total}
+
+
+def _disagreements(agreements: Sequence[Mapping[str, Any]]) -> Listing:
+    rows = []
+    for pair in agreements:
+        one, other = pair["annotators"]
+        rows += [(content, f"{one}: {label}, {other}: {another}") for content, label, another in pair["disagreements"]]
+    return Listing(rows, sum(pair["n_disagreements"] for pair in agreements))
 
 
 def _some(names: Sequence[str]) -> str:

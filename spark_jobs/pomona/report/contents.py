@@ -72,7 +72,9 @@ class Report:
     champion : version it was measured against; None without one
     standing : what became of the version
     warnings : lines for the top of the page, such as a class without training images
-    counts : listed, ignored, in, rejected, duplicate, leaked (part of duplicate), conflict, unselected, kept, train, test, groups, gone
+    counts : listed, ignored, in, rejected, duplicate, leaked (part of duplicate), conflict, unselected, untold, kept, train, test, groups,
+        gone, relabelled, added
+    labelled_by : person → labels of theirs that count
     images_per_label : label → {"train": n, "test": n}
     samples : label → a few thumbnails
     words : strips of patches, one for each word shown
@@ -106,6 +108,7 @@ class Report:
     warnings: Sequence[str] = ()
     samples: Mapping[str, Sequence[bytes]] = field(default_factory=dict)
     keypoints: Sequence[Picture] = ()
+    labelled_by: Mapping[str, int] = field(default_factory=dict)
     words: Sequence[Picture] = ()
     vocabulary: Mapping[str, Any] = field(default_factory=dict)
     mistakes: Sequence[Mistake] = ()

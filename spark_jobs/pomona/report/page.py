@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from importlib import resources
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
-
-import jinja2
 
 from pomona import __version__, scaling
 from pomona.knobs import KNOBS
-from pomona.report import formats
+from pomona.report import templates
 from pomona.report.charts import contest_bar, reliability_chart, score_chart
 from pomona.report.contents import Report, Score
 
@@ -18,19 +15,6 @@ _CELLS_WITH_TEXT = 16
 _SHOWN_MISTAKES = 60
 _SHOWN_LINES = 100
 _SHOWN_CONFUSIONS = 12
-_FILTERS: tuple[Callable[..., str], ...] = (
-    formats.percent,
-    formats.bounds,
-    formats.points,
-    formats.decimals,
-    formats.count,
-    formats.clock,
-    formats.dollars,
-    formats.size,
-    formats.short,
-    formats.visible,
-    formats.marked,
-)
 
 
 class Cell(NamedTuple):
@@ -57,41 +41,32 @@ def render(report: Report) -> str:
     Whatever comes from file names and labels is escaped by the template engine; the page's own policy forbids scripts and any address
     but `data:` pictures.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(_source),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        # Labels of every kind pass here: what is unseen or turns the text round is written out, everywhere.
-        finalize=lambda value: formats.visible(value) if isinstance(value, str) and not hasattr(value, "__html__") else value,
-    )
-    for filter_ in _FILTERS:
-        environment.filters[filter_.__name__] = filter_
-    environment.filters["address"] = formats.data_address
-    environment.globals["rate"] = formats.rate
-    return environment.get_template("page.html").render(
-        report=report,
-        headline=headline(report),
-        evidence=report.evidence,
-        all_scores=every_score(report),
-        chart=score_chart(every_score(report)),
-        reliability=reliability_chart(report.evidence.bins),
-        contest=contest_bar(report.evidence.figures),
-        shown_scores=[score for score in report.scores if score.accuracy is not None][:2],
-        balance=balance(report.counts),
-        largest=max((sum(sides.values()) for sides in report.images_per_label.values()), default=0),
-        rows=confusion_rows(report.official),
-        with_text=len(report.official["classes"]) <= _CELLS_WITH_TEXT if report.official else False,
-        confused=most_confused(report.official),
-        knobs=knob_rows(report.knobs),
-        scaling_headline=scaling.headline([effort.scaling for effort in report.efforts]),
-        started_s=sum(effort.start_s or 0 for effort in report.efforts),
-        straggler=scaling.STRAGGLER,
-        total_s=sum(timing.seconds for timing in report.timings),
-        mistakes=report.mistakes[:_SHOWN_MISTAKES],
-        shown_lines=_SHOWN_LINES,
-        project_version=__version__,
+    return (
+        templates.environment()
+        .get_template("page.html")
+        .render(
+            report=report,
+            headline=headline(report),
+            evidence=report.evidence,
+            all_scores=every_score(report),
+            chart=score_chart(every_score(report)),
+            reliability=reliability_chart(report.evidence.bins),
+            contest=contest_bar(report.evidence.figures),
+            shown_scores=[score for score in report.scores if score.accuracy is not None][:2],
+            balance=balance(report.counts),
+            largest=max((sum(sides.values()) for sides in report.images_per_label.values()), default=0),
+            rows=confusion_rows(report.official),
+            with_text=len(report.official["classes"]) <= _CELLS_WITH_TEXT if report.official else False,
+            confused=most_confused(report.official),
+            knobs=knob_rows(report.knobs),
+            scaling_headline=scaling.headline([effort.scaling for effort in report.efforts]),
+            started_s=sum(effort.start_s or 0 for effort in report.efforts),
+            straggler=scaling.STRAGGLER,
+            total_s=sum(timing.seconds for timing in report.timings),
+            mistakes=report.mistakes[:_SHOWN_MISTAKES],
+            shown_lines=_SHOWN_LINES,
+            project_version=__version__,
+        )
     )
 
 
@@ -132,7 +107,7 @@ def balance(counts: Mapping[str, int]) -> str:
     """What does not add up in the counts, in words; empty when everything does."""
     sums = {
         "listed": ("in", "ignored"),
-        "in": ("kept", "rejected", "duplicate", "conflict", "unselected"),
+        "in": ("kept", "rejected", "duplicate", "conflict", "unselected", "untold"),
         "kept": ("train", "test"),
     }
     wrong = [
@@ -171,8 +146,3 @@ def knob_rows(knobs: Mapping[str, Any]) -> list[tuple[str, Any, str, bool]]:
     """(name, value, help, whether it differs from the default), in the contract's order; names that it does not know come last."""
     known = [(name, knobs[name], KNOBS[name].help, knobs[name] != KNOBS[name].value_in("default")) for name in KNOBS if name in knobs]
     return known + [(name, value, "", False) for name, value in sorted(knobs.items()) if name not in KNOBS]
-
-
-def _source(name: str) -> str:
-    # Through importlib, not the file system: on a cluster the package is a zip.
-    return resources.files("pomona.report").joinpath(name).read_text(encoding="utf-8")

@@ -129,6 +129,10 @@ class Chain:
             return fit, None
         return fit, signs(fit.probabilities, features, fit.reconstruction, self.familiarity.known)
 
+    def features_of(self, data: bytes) -> NDArray[np.float64]:
+        """The projected vector of the picture in `data`, (n_components,) float64; BadImage when it is none."""
+        return self.features(self._describer.seen(decode(data, side_px=int(self.knobs["side_px"]))))
+
     def features(self, description: Description) -> NDArray[np.float64]:
         """The projected vector of a described picture, (n_components,) float64."""
         found = vector(description, self.vocabulary, self._preparation, self._encoding)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pomona.vision.chain import Chain, Row, fit_chain
+from pomona.vision.chain import Row, fit_chain
 from pomona.vision.classify import OneClass, probabilities
 from pomona.vision.describe import Description
 from pomona.vision.observe import Fit
@@ -29,6 +29,7 @@ class Validation(NamedTuple):
     ----------
     predictions : one for each row, in the rows' order
         A label, or None for an image that no fold held out.
+    classes : the labels, sorted
     n_folds : int
         Folds really fitted; 0 when the data allow none.
     why : str
@@ -44,8 +45,16 @@ class Validation(NamedTuple):
     n_folds: int
     why: str
     also: tuple[tuple[str | None, ...], ...] = ()
+    classes: tuple[str, ...] = ()
     signs: NDArray[np.float64] = np.empty((0, N_SIGNS))
     fits: tuple[Fit | None, ...] = ()
+
+    @property
+    def probabilities(self) -> NDArray[np.float64]:
+        """(n_rows, n_classes) float64: of each class, from the chain that held the row out; NaN where none did, no rows without folds."""
+        blank = np.full(len(self.classes), np.nan)
+        rows = [blank if fit is None else fit.probabilities for fit in self.fits] if self.classes else []
+        return np.array(rows).reshape(len(rows), len(self.classes))
 
 
 def cross_validate(rows: Sequence[Row], knobs: Mapping[str, Any], *, also: Sequence[Sequence[Description]] = ()) -> Validation:
@@ -65,18 +74,20 @@ def cross_validate(rows: Sequence[Row], knobs: Mapping[str, Any], *, also: Seque
     first, *further = [list(none) for _ in range(1 + len(also))]
     fits: list[Fit | None] = [None] * len(table)
     signs = np.full((len(table), N_SIGNS), np.nan)
-    lighter = lighter_knobs(knobs, n_words=vocabulary_size(knobs, len({row.label for row in table})))
+    classes = tuple(sorted({row.label for row in table}))
+    lighter = lighter_knobs(knobs, n_words=vocabulary_size(knobs, len(classes)))
     for fold in range(n_folds):
         try:
             chain = fit_chain((row for row, own in zip(table, folds, strict=True) if own != fold), lighter)
         except (TooFewDescriptors, OneClass) as error:
             return Validation(none, 0, f"without fold {fold + 1} of {n_folds}: {error}", fits=(None,) * len(table))
         for index in (index for index, own in enumerate(folds) if own == fold):
+            # Every class has images outside every fold: the chain's classes are those of the table.
             fit, signs[index] = chain.judged(table[index].description)
-            fits[index], first[index] = fit, _likeliest(chain, fit.probabilities)
+            fits[index], first[index] = fit, classes[int(fit.probabilities.argmax())]
             for descriptions, said in zip(also, further, strict=True):
-                said[index] = _likeliest(chain, probabilities(chain.classifier, chain.features(descriptions[index])))
-    return Validation(tuple(first), n_folds, why, tuple(map(tuple, further)), signs, tuple(fits))
+                said[index] = classes[int(probabilities(chain.classifier, chain.features(descriptions[index])).argmax())]
+    return Validation(tuple(first), n_folds, why, tuple(map(tuple, further)), classes, signs, tuple(fits))
 
 
 def folds_of(keys: Sequence[tuple[str, str]], n_folds: int) -> tuple[list[int | None], str]:
@@ -115,7 +126,3 @@ def lighter_knobs(knobs: Mapping[str, Any], *, n_words: int) -> dict[str, Any]:
         "descriptors_per_word": min(int(knobs["descriptors_per_word"]), max(1, _MAX_SAMPLE // n_words)),
         "kmeans_iterations": min(int(knobs["kmeans_iterations"]), _MAX_ITERATIONS),
     }
-
-
-def _likeliest(chain: Chain, scores: NDArray[np.float64]) -> str:
-    return chain.classifier.classes[int(scores.argmax())]

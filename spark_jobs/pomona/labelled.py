@@ -1,0 +1,192 @@
+"""What people said, put into effect: labels of placements replaced, images beside the landing zone taken in for training."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pandas as pd
+import pyarrow as pa
+
+from pomona import snapshots
+from pomona.annotations import Annotation, History, Spoiled, agreements, files, gather, resolved, standing
+from pomona.command import Place
+from pomona.formats import arrow_schema
+from pomona.landing import Landing, Listed
+from pomona.leakage import Placement, is_ignored
+from pomona.s3 import S3
+from pomona.snapshots import State
+
+if TYPE_CHECKING:
+    from pomona.snapshots import Snapshot
+
+# No path below the landing zone begins so, and seen from there it is where the images lie by default.
+BESIDE = "../unlabelled/"
+_NOT_HERE = "no image of the run has this content; it was at {0.path!r}"
+_SHOWN = 200
+
+
+@dataclass(frozen=True)
+class Zone:
+    """The landing zone, and beside it the folder of images that came without a label; files are read by the path of their placement."""
+
+    landing: Landing
+    unlabelled: Landing
+
+    def read(self, path: str, size: int, version: str) -> bytes:
+        """The file's bytes, as `Landing.read` gives them."""
+        if path.startswith(BESIDE):
+            return self.unlabelled.read(path.removeprefix(BESIDE), size, version)
+        return self.landing.read(path, size, version)
+
+
+class Found(NamedTuple):
+    """What a run may take in: listed files and their places as `snapshots.locate` gives them, and all that people said of images.
+
+    `listed` has the files of the landing zone, and those beside it that somebody has labelled; `labels` the states of the CSVs.
+    """
+
+    zone: Zone
+    listed: list[Listed]
+    places: dict[str, Placement]
+    ignored: list[str]
+    history: History
+    labels: tuple[State, ...]
+
+
+class Labelled(NamedTuple):
+    """A snapshot with the labels that count, and how it came to them.
+
+    `snapshot` has the present placements with the last word on each, less those that have none ("cannot tell"). `used` is what is in force,
+    by content; `rows` the dataset `annotations`; `unknown` the rows of images that are not there.
+    """
+
+    snapshot: Snapshot
+    used: dict[str, Annotation]
+    rows: pa.Table
+    unknown: list[Spoiled]
+    n_untold: int
+
+
+def find(place: Place, *, group_pattern: str) -> Found:
+    """What lies in the landing zone, and beside it what is labelled; nothing is opened but the CSVs of the labels.
+
+    Raises
+    ------
+    BadInput
+        When a place is missing that must be there, or cannot be read.
+    """
+    settings = S3.parse(place.s3)
+    zone = Zone(Landing(place.landing, settings), Landing(place.unlabelled, settings))
+    listed, places, ignored = snapshots.locate(zone.landing.files(), group_pattern=group_pattern)
+    labels = Landing(place.annotations, settings)
+    csvs = files(labels) if place.annotations else []
+    history = gather(labels, csvs)
+    waiting: dict[str, Listed] = {}
+    if history.annotations and place.unlabelled and zone.unlabelled.there():
+        waiting = {file.path: file for file in zone.unlabelled.files() if not is_ignored(file.path)}
+    history = placed(history, {file.path for file in listed}, waiting)
+    for path in sorted(worded(history)):
+        listed.append(replace(waiting[path.removeprefix(BESIDE)], path=path))
+        places[path] = beside(path)
+    return Found(zone, listed, places, ignored, history, tuple((file.path, file.size, file.version) for file in csvs))
+
+
+def placed(history: History, landed: Collection[str], waiting: Collection[str]) -> History:
+    """The history with paths as placements have them: below the landing zone, or `../unlabelled/…`.
+
+    A row may name an image beside the landing zone with or without the folder's name.
+    """
+
+    def path_of(said: Annotation) -> str:
+        below = said.path.removeprefix("../").removeprefix("unlabelled/")
+        if said.path in landed:
+            return said.path
+        return next((f"{BESIDE}{name}" for name in (below, said.path) if name in waiting), said.path)
+
+    return replace(history, annotations=tuple(said._replace(path=path_of(said)) for said in history.annotations))
+
+
+def worded(history: History) -> set[str]:
+    """The paths beside the landing zone whose last word is a label."""
+    last = {said.path: said for said in history.annotations if said.path.startswith(BESIDE)}
+    return {path for path, said in last.items() if said.label}
+
+
+def beside(path: str) -> Placement:
+    """The place of an image that came without a label: always train, its group the folder below `unlabelled/` that it lies in.
+
+    Whoever chose it asked what the model was unsure of: a test set of such images would be no fair one.
+    """
+    folder = path.removeprefix(BESIDE).rpartition("/")[0]
+    return Placement("", "train", f"unlabelled/{folder}" if folder else None)
+
+
+def effected(snapshot: Snapshot, history: History) -> Labelled:
+    """The snapshot with what people said in force; their history may be empty."""
+    present, gone = snapshot.present, snapshot.placements[snapshot.placements["gone_since"].notna()]
+    contents = dict(zip(present["path"], present["content"], strict=True))
+    known, unknown = resolved(history, contents)
+    here = set(present["content"])
+    used = standing(said for said in known if said.content in here)
+    # Of an image that nobody could label and that was not taken in there is nothing to tell.
+    untold = {(said.file, said.line) for said in history.annotations if said.label is None}
+    unknown = [row for row in unknown if (row.file, row.line) not in untold]
+    unknown += [Spoiled(said.file, said.line, _NOT_HERE.format(said)) for said in known if said.content not in here and said.label]
+    # The label of a file beside the landing zone is an empty one until somebody gives it.
+    given = zip(present["content"], present["label"], strict=True)
+    labels = [used[content].label if content in used else label or None for content, label in given]
+    told = pd.Series([label is not None for label in labels], index=present.index, dtype=bool)
+    effective = present.assign(label=pd.Series(labels, index=present.index, dtype=object))[told]
+    placements = pd.concat([effective, gone]).sort_values("path", ignore_index=True)
+    return Labelled(replace(snapshot, placements=placements), used, _rows(known, used, present), sorted(unknown), int((~told).sum()))
+
+
+def counted(found: Labelled, roster: pa.Table, folders: Mapping[str, str]) -> dict[str, int]:
+    """How many images of the roster are `relabelled` (otherwise than their folder) and `added` (from beside the landing zone).
+
+    Parameters
+    ----------
+    folders : path → label of its folder
+    """
+    rows = list(zip(*(roster[name].to_pylist() for name in ("content", "path", "label")), strict=True))
+    added = sum(path.startswith(BESIDE) for _, path, _ in rows)
+    relabelled = sum(not path.startswith(BESIDE) and content in found.used and folders[path] != label for content, path, label in rows)
+    return {"relabelled": relabelled, "added": added, "untold": found.n_untold}
+
+
+def notes(found: Labelled, history: History) -> dict[str, Any]:
+    """What summary and report tell of the labels: by whom, what could not be read, how far annotators agree."""
+    faults = [*history.spoiled, *found.unknown]
+    said = [row for row in found.rows.to_pylist() if row["content"]]
+    pairs = agreements([Annotation(**{name: row[name] for name in Annotation._fields}) for row in said])
+    return {
+        "by": dict(sorted(Counter(row.annotator for row in found.used.values()).items())),
+        "n_annotations": found.rows.num_rows,
+        "n_unanswered": history.n_unanswered,
+        "n_spoiled": len(faults),
+        "spoiled": [[f"{row.file}:{row.line}" if row.line else row.file, row.reason] for row in faults[:_SHOWN]],
+        "agreements": [
+            {
+                "annotators": list(pair.annotators),
+                "n_images": pair.n_images,
+                "n_untold": pair.n_untold,
+                "agreed": pair.agreed,
+                "kappa": pair.kappa,
+                "n_disagreements": len(pair.disagreements),
+                "disagreements": [list(row) for row in pair.disagreements[:_SHOWN]],
+            }
+            for pair in pairs
+        ],
+    }
+
+
+def _rows(known: Sequence[Annotation], used: Mapping[str, Annotation], present: pd.DataFrame) -> pa.Table:
+    folders = dict(zip(present["content"], present["label"], strict=True))
+    rows = []
+    for said in known:
+        stands, folder = used.get(said.content) == said, folders.get(said.content) or None
+        rows.append({**said._asdict(), "standing": stands, "folder_label": folder})
+    return pa.Table.from_pylist(rows, schema=arrow_schema("annotations"))

@@ -1,0 +1,119 @@
+"""The queue: uncertainty as defined, centres spread out, what is unknown first, and a CSV that comes back as labels."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+
+from pomona.annotations import parse
+from pomona.queue import Question, as_csv, k_centres, merged, suggestions, suspect_questions, uncertainty, worth_a_label
+from pomona.suspects import Suspect
+
+LINE = np.array([[0.0], [1.0], [10.0], [4.0], [10.0]])
+
+
+def test_uncertainty_is_0_for_a_certain_answer_and_1_where_nothing_is_told() -> None:
+    probabilities = np.array([[1.0, 0.0, 0.0, 0.0], [0.25, 0.25, 0.25, 0.25], [0.5, 0.25, 0.25, 0.0]])
+    assert uncertainty(probabilities) == pytest.approx([0, 1, 0.75])
+    # Half a bit and twice half a bit, of the two that four classes have at most.
+    assert uncertainty(probabilities, by="entropy") == pytest.approx([0, 1, 0.75])
+    assert uncertainty(np.array([[0.6, 0.4]]), by="margin") == pytest.approx([0.8])
+
+
+def test_each_centre_is_the_farthest_from_those_before_it() -> None:
+    # From 0 the farthest is 10, then 4; 1 is next; the second 10 lies on a centre and tells nothing new.
+    assert k_centres(LINE, 3) == [0, 2, 3]
+    assert k_centres(LINE, 9) == [0, 2, 3, 1]
+
+
+def test_what_is_known_already_is_not_asked_again() -> None:
+    assert k_centres(LINE, 2, known=np.array([[10.0], [0.5]])) == [3, 0]
+    assert k_centres(LINE, 9, known=LINE) == []
+    assert k_centres(LINE[:0], 3) == k_centres(LINE, 0) == []
+
+
+def test_known_rows_are_recognised_in_many_dimensions() -> None:
+    rows = np.random.default_rng(0).normal(size=(50, 300))
+    assert k_centres(rows, 9, known=rows) == []
+    assert k_centres(np.vstack([rows, rows[:1] + 1]), 9, known=rows) == [50]
+
+
+def asked(n: int, **options: object) -> list[str]:
+    """40 images: a and b are unsure and lie on one spot, c to j less so and lie apart; all others are certain and far away."""
+    names = "abcdefghij" + "".join(chr(ord("A") + number) for number in range(26))
+    sure = np.array([0.50, 0.51, *np.linspace(0.55, 0.6, 8), *np.full(26, 1.0)])
+    places = np.array([[0.0], [0.0], *[[float(number)] for number in range(1, 9)], *[[1000.0 + number] for number in range(26)]])
+    order = np.random.default_rng(3).permutation(len(names))
+    given = {key: value[order] if isinstance(value, np.ndarray) else value for key, value in options.items()}
+    probabilities = np.stack([sure, 1 - sure], axis=1)[order]
+    contents = [names[place] for place in order]
+    return [contents[row] for row in worth_a_label(contents, places[order], probabilities, n=n, **given)]  # type: ignore[arg-type]
+
+
+def test_the_queue_is_unsure_and_spread_out_whatever_the_order_of_the_rows() -> None:
+    assert asked(1) == ["a"]
+    # Of the six most uncertain, a to f: b lies on a, f is the farthest. Of nine: i is; then e and f are as far from both.
+    assert asked(2) == ["a", "f"]
+    assert asked(3) == ["a", "i", "e"]
+
+
+def test_what_is_certain_is_asked_only_where_the_pool_reaches_it() -> None:
+    assert not set(asked(3)) & set("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+    # Twelve of thirty-six are in the pool of four: the two certain ones, A and B, lie far away.
+    assert asked(4)[:2] == ["a", "B"]
+
+
+def test_what_is_unknown_comes_first_or_beside_the_others() -> None:
+    marked = np.zeros(36, dtype=bool)
+    marked[[12, 20]] = True  # C and K: certain, and yet marked
+    # Both are equally sure: C by its name, then K, the farthest from it.
+    assert asked(3, unknown=marked) == ["C", "K", "a"]
+    assert asked(4, unknown=marked, unknown_come="beside")[::2] == ["C", "K"]
+    assert asked(4, unknown=marked, unknown_come="beside")[1] == "a"
+    assert asked(1, unknown=marked) == ["C"]
+
+
+def test_nine_suggestions_come_the_likeliest_first() -> None:
+    probabilities = np.full(12, 0.02)
+    probabilities[[7, 3]] = 0.5, 0.3
+    found = suggestions([f"kind {number}" for number in range(12)], probabilities)
+    assert len(found) == 9
+    assert found[:3] == (("kind 7", 0.5), ("kind 3", 0.3), ("kind 0", 0.02))
+
+
+def test_of_a_folder_wrongly_named_only_some_are_asked_about() -> None:
+    found = [Suspect(f"{number}", "plum", "plum/r", "lime", 0.1, 0.9, True) for number in range(8)]
+    found.append(Suspect("8", "plum", "plum/r2", "lime", 0.3, 0.7, True))
+    paths = {f"{number}": f"Training/plum/{number}.jpg" for number in range(9)}
+    questions = suspect_questions(found, paths, n=4, per_group=3)
+    assert [question.content for question in questions] == ["0", "1", "2", "8"]
+    assert questions[0] == Question("0", "Training/plum/0.jpg", "suspect", "plum", (("lime", 0.9), ("plum", 0.1)))
+
+
+def question(content: str, why: str = "uncertain") -> Question:
+    return Question(content, f"{content}.jpg", why, None, (("lime", 0.5),))  # type: ignore[arg-type]
+
+
+def test_sources_take_turns_and_no_image_is_asked_about_twice() -> None:
+    one, other = [question(name) for name in "abc"], [question(name, "suspect") for name in "bd"]
+    assert [(found.content, found.why) for found in merged(one, other, n=9)] == [
+        ("a", "uncertain"), ("b", "suspect"), ("d", "suspect"), ("c", "uncertain"),
+    ]  # fmt: skip
+    assert [found.content for found in merged(one, other, n=2)] == ["a", "b"]
+
+
+def test_the_queue_s_csv_says_nothing_until_labels_are_filled_in() -> None:
+    content = "ab" * 32
+    data = as_csv([Question(content, "unlabelled/ä, 1.jpg", "suspect", "plum", (("lime", 0.73456),)), question("cd" * 32)])
+    saved = datetime(2026, 5, 1, tzinfo=UTC)
+    blank = parse("queue.csv", data, modified=saved)
+    assert (blank.annotations, blank.spoiled, blank.n_unanswered) == ((), (), 2)
+    text = data.decode("utf-8-sig")
+    assert text.splitlines()[1] == f'{content},"unlabelled/ä, 1.jpg",,,,,suspect,plum,lime,0.7346'
+    filled = parse("anna.csv", text.replace('jpg",,', 'jpg",lime,').encode(), modified=saved)
+    assert [(row.content, row.path, row.label, row.annotator) for row in filled.annotations] == [
+        (content, "unlabelled/ä, 1.jpg", "lime", "anna")
+    ]
+    assert filled.n_unanswered == 1
