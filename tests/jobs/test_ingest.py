@@ -11,9 +11,9 @@ from collections import Counter
 import pytest
 
 from pomona import snapshots
-from pomona.jobs import ingest
 from pomona.landing import Landing
 from pomona.outcome import BadInput
+from pomona.reading import read_in_time
 from tests import strange_pictures
 
 
@@ -165,7 +165,7 @@ def test_what_is_quick_is_read_in_turn_and_from_a_slow_answer_on_threads_read_ah
             at_once -= 1
             return path.encode()
 
-    found = list(ingest._read_in_time(Place(), rows))
+    found = list(read_in_time(Place(), rows))
     assert [(row["path"], data.decode()) for row, data in found] == [(row["path"], row["path"]) for row in rows]
     assert set(readers[:40]) == {threading.current_thread()}
     assert threading.current_thread() not in readers[100:] and most > 1
@@ -178,7 +178,7 @@ def test_a_file_that_cannot_be_read_comes_with_its_fault():
                 raise PermissionError(13, "Permission denied")
             return b"x"
 
-    found = list(ingest._read_in_time(Place(), [{"path": path, "size": 1, "version": "1"} for path in "abc"]))
+    found = list(read_in_time(Place(), [{"path": path, "size": 1, "version": "1"} for path in "abc"]))
     assert [row["path"] for row, _ in found] == ["a", "b", "c"]
     assert [type(reading) for _, reading in found] == [bytes, PermissionError, bytes]
 
