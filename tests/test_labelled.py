@@ -170,7 +170,7 @@ def test_a_csv_dropped_into_labels_is_all_it_takes(beside_runs: Runs, monkeypatc
     paths = [str(file.relative_to(runs.landing)) for file in (wrong, unclear)]
     rows = [f"{paths[0]},{second},anna,2026-05-01", f"{paths[1]},?,berta,2026-05-01", f"unlabelled/stall/0.jpg,{first},anna,2026-05-01"]
     drop(runs, "anna.csv", *rows, "nowhere.jpg,lime,anna,2026-05-01")
-    order = runs.work("c", "ingest").order
+    order = runs.work("next", "ingest").order
     assert newness.foreseen(order.place, order.resolved) == ""
     result = runs.stage("c", "ingest")
     adds_up({**result.counts, "unselected": result.counts["unselected"] + result.counts["untold"]})

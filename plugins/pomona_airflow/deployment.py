@@ -93,8 +93,10 @@ class Deployment:
         if engine not in ENGINES:
             raise BadSetting(f"POMONA_ENGINE={engine!r} is none of {' | '.join(ENGINES)}")
         tracking = check.uri("POMONA_TRACKING", read("POMONA_TRACKING")) or f"sqlite:///{state / 'mlflow.db'}"
+        labels, unlabelled = (_beside(read, variable, landing) for variable in ("POMONA_LABELS", "POMONA_UNLABELLED"))
         if engine in ON_AWS:
-            _stop_if_out_of_reach(engine, POMONA_LANDING=landing, POMONA_LAKE=lake, POMONA_TRACKING=tracking)
+            beside = {name: value for name, value in (("POMONA_LABELS", labels), ("POMONA_UNLABELLED", unlabelled)) if value}
+            _stop_if_out_of_reach(engine, POMONA_LANDING=landing, POMONA_LAKE=lake, POMONA_TRACKING=tracking, **beside)
         emr, require_approval = read_emr(read, lake=lake), check.truth("POMONA_REQUIRE_APPROVAL", read("POMONA_REQUIRE_APPROVAL"))
         if require_approval and engine == "emr" and not emr.cluster:
             raise BadSetting(
@@ -104,8 +106,8 @@ class Deployment:
         return cls(
             name=check.name(read("POMONA_NAME"), landing),
             landing=landing,
-            labels=_beside(read, "POMONA_LABELS", landing),
-            unlabelled=_beside(read, "POMONA_UNLABELLED", landing),
+            labels=labels,
+            unlabelled=unlabelled,
             lake=lake,
             engine=engine,
             tracking=tracking,
@@ -185,8 +187,8 @@ def _beside(read: Read, variable: str, landing: str) -> str:
     given = read(variable)
     if given == "none":
         return ""
-    above = landing.rstrip("/").rpartition("/")[0]
-    default = "" if above.endswith("/") else f"{above}/{variable.removeprefix('POMONA_').lower()}"
+    above, divided, _ = landing.rstrip("/").rpartition("/")
+    default = f"{above}/{variable.removeprefix('POMONA_').lower()}" if divided and not above.endswith("/") else ""
     return check.place(variable, given or default) if given or default else ""
 
 

@@ -16,13 +16,13 @@ Row = dict[str, Any]
 Reading = bytes | OSError
 
 
-class Readable(Protocol):
-    """A place that gives the bytes of a file as it was listed: see `Landing.read`."""
+class Source(Protocol):
+    """Where files are read as they were listed: the landing zone, alone or with what lies beside it."""
 
     def read(self, path: str, size: int, version: str) -> bytes: ...
 
 
-def read_in_time(landing: Readable, rows: Iterable[Row]) -> Generator[tuple[Row, Reading], None, None]:
+def read_in_time(place: Source, rows: Iterable[Row]) -> Generator[tuple[Row, Reading], None, None]:
     """Each row with its file's bytes or fault. What is quick to read is read here; from the first slow answer on, some threads read ahead.
 
     A disk answers at once what the system still holds in memory: handing that over to a thread made taking in a fifth dearer.
@@ -30,20 +30,20 @@ def read_in_time(landing: Readable, rows: Iterable[Row]) -> Generator[tuple[Row,
     handfuls = _handfuls(rows)
     for few in handfuls:
         began = time.monotonic()
-        found = _read(landing, few)
+        found = _read(place, few)
         slow = time.monotonic() - began > _SLOW_S * len(few)
         yield from found
         if slow:
-            yield from _read_ahead(landing, handfuls)
+            yield from _read_ahead(place, handfuls)
 
 
-def _read_ahead(landing: Readable, handfuls: Iterable[list[Row]]) -> Generator[tuple[Row, Reading], None, None]:
+def _read_ahead(place: Source, handfuls: Iterable[list[Row]]) -> Generator[tuple[Row, Reading], None, None]:
     """The same by threads: some files are read while others are decoded, for a cold disk or a bucket is slow to answer."""
     pool = ThreadPoolExecutor(_READERS)
     try:
         ahead: deque[Future[list[tuple[Row, Reading]]]] = deque()
         for few in handfuls:
-            ahead.append(pool.submit(_read, landing, few))
+            ahead.append(pool.submit(_read, place, few))
             if len(ahead) > 2 * _READERS:
                 yield from ahead.popleft().result()
         for reading in ahead:
@@ -67,11 +67,11 @@ def _handfuls(rows: Iterable[Row]) -> Iterator[list[Row]]:
         yield few
 
 
-def _read(landing: Readable, rows: Iterable[Row]) -> list[tuple[Row, Reading]]:
+def _read(place: Source, rows: Iterable[Row]) -> list[tuple[Row, Reading]]:
     found: list[tuple[Row, Reading]] = []
     for row in rows:
         try:
-            found.append((row, landing.read(row["path"], row["size"], row["version"])))
+            found.append((row, place.read(row["path"], row["size"], row["version"])))
         except OSError as fault:
             found.append((row, fault))
     return found

@@ -53,6 +53,40 @@ def test_the_name_comes_from_the_landing_folders_name(landing: str, name: str) -
     assert Deployment.from_environment({"POMONA_LANDING": landing}).name == name
 
 
+@pytest.mark.parametrize(
+    ("landing", "labels"),
+    [
+        ("/data/fruits10/", "/data/labels"),
+        ("/in", "/labels"),
+        ("/", ""),
+        ("s3://bucket/in/box", "s3://bucket/in/labels"),
+        ("s3://bucket", ""),
+    ],
+)
+def test_labels_and_images_without_one_lie_beside_the_landing_zone_and_never_in_it(landing: str, labels: str) -> None:
+    read = Deployment.from_environment({"POMONA_LANDING": landing})
+    assert (read.labels, read.unlabelled) == (labels, labels.replace("labels", "unlabelled"))
+    place = read.place("r")
+    assert (place.run, place.landing, place.annotations, place.unlabelled) == ("r", read.landing, read.labels, read.unlabelled)
+
+
+def test_labels_may_lie_elsewhere_or_nowhere() -> None:
+    read = Deployment.from_environment({"POMONA_LANDING": "/data/in", "POMONA_LABELS": "s3://team/words", "POMONA_UNLABELLED": "none"})
+    assert (read.labels, read.unlabelled) == ("s3://team/words", "")
+    with pytest.raises(BadSetting, match="POMONA_LABELS holds a password, which every process list would show: give credentials as AWS_"):
+        Deployment.from_environment({"POMONA_LABELS": "s3://me:secret@bucket/labels"})
+    with pytest.raises(BadSetting, match="POMONA_LABELS='/here' cannot be reached from AWS"):
+        Deployment.from_environment(
+            {
+                "POMONA_ENGINE": "emr",
+                "POMONA_LANDING": "s3://b/in",
+                "POMONA_LAKE": "s3://b/lake",
+                "POMONA_TRACKING": "http://m",
+                "POMONA_LABELS": "/here",
+            }
+        )
+
+
 def test_a_relative_folder_is_taken_from_where_the_command_was_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     read = Deployment.from_environment({"POMONA_LANDING": "in", "POMONA_LAKE": "s3://bucket/lake"})

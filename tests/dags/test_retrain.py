@@ -281,6 +281,7 @@ def test_the_landing_zone_is_watched_with_the_deployments_own_numbers(monkeypatc
     assert arguments == {
         "dag_id": "retrain",
         "landing": "s3://bucket/in",
+        "labels": "s3://bucket/labels",
         "lake": "s3://bucket/lake",
         "name": "fruit",
         "s3": '{"region": "eu-west-1"}',

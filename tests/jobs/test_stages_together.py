@@ -233,6 +233,11 @@ def test_the_chain_is_cross_validated_by_groups_where_classes_have_several(runs,
     validation = runs.work("r", "train").document("validation")
     assert (validation["n_images"], validation["n_groups"], validation["n_folds"]) == (36, 6, 3)
     assert 0.5 < validation["accuracy"] <= 1
+    # What was taken for another label is what is doubted, the least probable label first.
+    doubted = runs.work("r", "train").table("suspects").to_pandas()
+    assert len(doubted) == round((1 - validation["accuracy"]) * 36) == runs.lake.manifest("r", "train")["counts"]["suspects"]
+    assert (doubted["label"] != doubted["prediction"]).all()
+    assert doubted["label_probability"].is_monotonic_increasing
 
 
 def test_one_group_a_class_is_not_cross_validated_and_the_run_says_why(runs):

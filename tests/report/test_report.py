@@ -327,6 +327,17 @@ def test_the_confusion_shows_counts_and_row_percent(n_classes: int) -> None:
     assert len(html) < 1_000_000
 
 
+def test_who_labelled_stands_beside_the_counts_and_what_nobody_can_tell_is_a_row() -> None:
+    people = COUNTS | {"untold": 3, "relabelled": 2, "added": 4, "rejected": 0}
+    text = " ".join(Page(render(report(counts=people, labelled_by={"anna": 5, NASTY: 1}))).text.split())
+    assert "untold: nobody could tell what they show3" in text
+    assert "in = kept + rejected + duplicate + conflict + unselected + untold" in text
+    assert "2 images otherwise than their folder, 4 that came without a label" in text
+    assert f"In force are the labels of anna (5), {NASTY} (1)." in text
+    nobody = Page(render(report())).text
+    assert "untold" not in nobody and "People labelled" not in nobody
+
+
 def test_the_commonest_confusion_comes_first() -> None:
     found = most_confused(scores(["a"] * 4 + ["b"] * 3, ["b", "b", "a", "a", "b", "b", "a"], ["a", "b"]))
     assert [(pair.label, pair.prediction, pair.n_images, round(pair.percent)) for pair in found] == [("a", "b", 2, 50), ("b", "a", 1, 33)]

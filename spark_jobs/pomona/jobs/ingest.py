@@ -18,7 +18,7 @@ from pomona.formats import arrow_schema
 from pomona.lake import Lake
 from pomona.landing import Unsteady
 from pomona.outcome import BadInput, File, Result
-from pomona.reading import Reading, read_in_time
+from pomona.reading import Reading, Source, read_in_time
 from pomona.tasks import Batches, Tasks, Transform
 from pomona.work import LOG, PART_BYTES, PARTS_A_CORE, Work
 
@@ -27,14 +27,13 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from pomona.labelled import Found, Zone
-    from pomona.landing import Landing
     from pomona.leakage import Selection
     from pomona.snapshots import Snapshot
 
 _SHOWN = 200
 
 
-def take(landing: Landing | Zone, lake: Lake, *, max_megapixels: float) -> Transform:
+def take(landing: Source, lake: Lake, *, max_megapixels: float) -> Transform:
     """A transform of listed files (path, size, version) into one row each, writing the readable ones into parts."""
 
     def transform(batches: Batches) -> Iterator[pa.RecordBatch]:

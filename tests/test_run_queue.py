@@ -1,0 +1,60 @@
+"""`make queue`: its line, its exit code, and page and CSV in the lake."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pomona import tracking
+from pomona.lake import Lake
+from run import queue
+from tests.drawn_model import chain, knobs, picture, pictures, trained_on
+
+
+@pytest.fixture
+def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A deployment with two images without a label, and its tracking URI."""
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    places = {"LAKE": tmp_path / "lake", "LANDING": tmp_path / "landing", "STATE": tmp_path, "TRACKING": uri, "NAME": "fruit"}
+    for name, value in places.items():
+        monkeypatch.setenv(f"POMONA_{name}", str(value))
+    Lake(str(tmp_path / "lake"), "fruit").open()
+    (tmp_path / "unlabelled").mkdir()
+    for seed in (70, 71):
+        (tmp_path / "unlabelled" / f"{seed}.jpg").write_bytes(picture("lime", seed))
+    return uri
+
+
+def said(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str]:
+    code = queue.main(words)
+    printed = capsys.readouterr()
+    return code, (printed.err if code else printed.out).strip().splitlines()[-1]
+
+
+def test_without_a_champion_one_line_says_what_to_do(environment: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert said(capsys) == (2, "fruit has no champion to ask yet: train a first model (make run)")
+    assert said(capsys, "--images=many") == (2, "IMAGES='many' must be a whole number from 1 to 2,000")
+
+
+def test_page_and_csv_are_in_the_lake_and_once_all_is_answered_there_is_nothing_to_ask(
+    environment: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    probes = [data for _, data in pictures(1)]
+    facts = {"params": knobs(), "metrics": {}, "tags": {}}
+    tracking.register(environment, "fruit", "r", chain=chain(), probes=probes, trained_on=trained_on(), **facts)
+    tracking.connect(environment).set_registered_model_alias("fruit", "champion", "1")
+    code, line = said(capsys)
+    folder = tmp_path / "lake" / "fruit" / "queue"
+    assert (code, line) == (
+        0,
+        f"2 images, 0 of them for a doubtful label: open {folder}/queue.html (or fill in queue.csv beside it) "
+        f"and drop the saved CSV into {tmp_path}/labels",
+    )
+    assert "unlabelled/70.jpg" in (folder / "queue.html").read_text()
+    rows = (folder / "queue.csv").read_text(encoding="utf-8-sig").splitlines()
+    assert {row.split(",")[1] for row in rows[1:]} == {"unlabelled/70.jpg", "unlabelled/71.jpg"}
+    filled = "\n".join([rows[0], *(row.replace(".jpg,,", ".jpg,lime,") for row in rows[1:])])
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "labels" / "anna.csv").write_text(filled)
+    assert said(capsys) == (0, f"nothing to ask: no label of the last judged run is in doubt, and {tmp_path}/unlabelled has no new image")
