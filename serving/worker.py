@@ -3,8 +3,8 @@
 Run by file path: nothing of today's `pomona` may be loaded here, for a package that is already imported wins over the one in the model
 folder. An order comes in on standard input as its kind, its length and its bytes, and a line of JSON goes out on standard output for each.
 
-Batches are answered by `pomona/answer.py`, which speaks Arrow. One image at a time is asked for here: a line costs a third of a stream's
-batch, and the web process that reads it needs neither pyarrow nor a thread for each process.
+Batches are answered by `pomona/answer.py`, which speaks Arrow. Here images come one by one: a line costs both sides 0.08 ms of processor
+time and a batch of one 0.20, and the web process that reads lines needs neither pyarrow nor a thread for each of these processes.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ def obey(start: Callable[[], Handle]) -> None:
     replies = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     orders: queue.SimpleQueue[tuple[bytes, bytes]] = queue.SimpleQueue()
-    threading.Thread(target=_read, args=(sys.stdin.buffer, orders), daemon=True).start()
+    # A reader of its own: Python aborts when it ends by an exception while another thread waits for `sys.stdin`.
+    threading.Thread(target=_read, args=(os.fdopen(os.dup(0), "rb"), orders), daemon=True).start()
     handle = start()
     _say(replies, {"ready": True})
     while True:
