@@ -106,12 +106,13 @@ def create_app(following: Following, *, limits: Limits, sample: Sample) -> FastA
 
     @app.get("/version")
     async def version() -> Response:
-        """The version that answers, its run and since when, the champion at the last look, and how the service follows it."""
+        """The version that answers, its run and since when; the champion at the last look, how it is followed; the share of images kept."""
         answers: dict[str, Any] = {"version": None, "run": None, "since": None}
         with contextlib.suppress(NoChampion):
             serving = following.serving
             answers = {"version": serving.version, "run": serving.run, "since": serving.since}
-        return _json({"name": following.name, **answers, "champion": following.champion, "following": following.standing()})
+        follows = {"champion": following.champion, "following": following.standing()}
+        return _json({"name": following.name, **answers, **follows, "keeps": sample.share})
 
     @app.get("/", include_in_schema=False)
     async def show() -> Response:

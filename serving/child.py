@@ -70,7 +70,9 @@ class Child:
         ChildGone, ChildSilent
         """
         assert self._process.stdin is not None
-        self._process.stdin.write(ORDER.pack(kind, len(data)) + data)
+        # uvloop raises it where the pipe was closed at the other end; why it was is found below.
+        with contextlib.suppress(RuntimeError):
+            self._process.stdin.write(ORDER.pack(kind, len(data)) + data)
         return await self._reply(limit_s=limit_s)
 
     async def end(self) -> None:

@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
-import psutil
 import pytest
 
 from tests.serving.services import (
@@ -180,10 +179,13 @@ def test_the_old_version_answers_while_mlflow_is_away_and_the_new_one_once_it_is
 
 
 @pytest.mark.heavy
-def test_a_registry_process_that_dies_is_succeeded(store, tmp_path):
-    with service(store, "drawn", tmp_path / "service.log", "--workers", "1") as (client, process):
+def test_the_process_that_asks_mlflow_is_succeeded_when_it_dies(tmp_path):
+    for run in ("r1", "r2"):
+        uri = register(tmp_path, "drawn", run)
+    crown(uri, "drawn", 1)
+    with service(uri, "drawn", tmp_path / "service.log", "--workers", "1") as (client, process):
         (registry,) = below(process, "serving.registry")
         registry.kill()
-        eventually(client, lambda following: following["state"] == "unknown")
-        eventually(client, in_step(1))
-        assert psutil.pid_exists(below(process, "serving.registry")[0].pid)
+        crown(uri, "drawn", 2)
+        eventually(client, in_step(2))
+        assert [each.pid != registry.pid for each in below(process, "serving.registry")] == [True]

@@ -50,6 +50,7 @@ def test_a_chosen_picture_gets_its_label_bars_and_keypoints(client, tab, lemon, 
     tab.open(str(client.base_url), dark=dark)
     tab.until("document.getElementById('who').innerText.trim()")
     assert seen(tab, "who") == "drawn, version 1, answers"
+    assert seen(tab, "privacy") == "It goes to this service and nowhere else; the service keeps 100 % of what it is sent."
     kept(tab, f"empty-{'dark' if dark else 'light'}")
     tab.choose("#choose", lemon)
     answered(tab)
@@ -79,7 +80,7 @@ def test_the_points_lie_on_the_picture_and_can_be_hidden(client, tab, lemon):
 def test_a_phone_is_offered_its_camera_and_a_desk_is_not(client, tab):
     tab.open(str(client.base_url))
     assert seen(tab, "camera") == "Take a photograph"
-    assert tab.evaluate("document.getElementById('take').capture") == "environment"
+    assert tab.evaluate("document.getElementById('take').getAttribute('capture')") == "environment"
     tab.open(str(client.base_url), width=1200, touch=False)
     assert seen(tab, "camera") == ""
     kept(tab, "desk")

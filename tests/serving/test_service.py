@@ -74,7 +74,7 @@ def test_health_and_version_name_the_version_that_answers(client):
     assert client.get("/health").json() == {"status": "ok", "version": 1, "following": following}
     said = client.get("/version").json()
     assert said.pop("since")[:2] == "20"
-    assert said == {"name": "drawn", "version": 1, "run": "r1", "champion": 1, "following": following}
+    assert said == {"name": "drawn", "version": 1, "run": "r1", "champion": 1, "following": following, "keeps": 1.0}
 
 
 def test_what_is_asked_is_kept_as_pictures_once_and_nothing_else_of_it(client, kept):
