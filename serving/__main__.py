@@ -40,7 +40,9 @@ def main(words: Sequence[str]) -> None:
         limits=Limits(given.max_mb, given.workers + given.queue),
         sample=Sample(serve.log, serve.sample),
     )
-    uvicorn.run(app, host=given.host, port=given.port, log_level="info", access_log=False, timeout_graceful_shutdown=_GRACE_S)
+    uvicorn.run(
+        app, host=given.host, port=given.port, log_level="info", access_log=False, proxy_headers=False, timeout_graceful_shutdown=_GRACE_S
+    )
 
 
 if __name__ == "__main__":

@@ -117,6 +117,7 @@ class Workers:
         return child
 
     async def _free(self) -> Child:
+        """A process that is not busy, as soon as there is one."""
         try:
             async with asyncio.timeout(ANSWER_LIMIT_S):
                 while (child := await self._idle.get()).spoilt:
