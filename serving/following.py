@@ -142,6 +142,7 @@ class Following:
             run = str((await self._asked(registry.FETCH, order, limit_s=_FETCH_LIMIT_S))["run"])
             await workers.start()
             if await self._moved_on(number):
+                log.info("version %d is champion no more, and was not put in place", number)
                 await workers.end()
                 folder.cleanup()
                 return None

@@ -54,7 +54,7 @@ def asked(client: httpx.Client) -> Iterator[list[tuple[int, int | None]]]:
 def slow(model: Path) -> None:
     """Changes the version's code: it takes seconds to come up."""
     source = model / "code" / "pomona" / "vision" / "chain.py"
-    source.write_text("import time\ntime.sleep(6)\n" + source.read_text().replace("from __future__ import annotations", ""))
+    source.write_text(source.read_text().replace("import json\n", "import json\nimport time\n\ntime.sleep(6)\n", 1))
 
 
 def unlike(model: Path) -> None:
@@ -86,6 +86,7 @@ def test_the_service_follows_the_alias_and_answers_all_the_while(tmp_path):
             eventually(client, lambda following: (following["state"], following["version"]) == ("taking", 4))
             crown(uri, "moved", 1)
             eventually(client, in_step(1))
+            assert "version 4 is champion no more" in (tmp_path / "service.log").read_text()
         assert {status for status, _ in heard} == {200}
         versions = [version for _, version in heard]
         assert set(versions) == {1, 2} and versions.index(2) > 0 and versions[-1] == 1
@@ -135,6 +136,8 @@ def test_nothing_is_left_behind_however_the_service_ends(tmp_path, number):
             for each in processes if number != signal.SIGKILL else [process]:
                 each.send_signal(number)
             time.sleep(1)
+            # Who answers does not end at a signal that reaches the whole group.
+            assert all(each.is_running() for each in processes[1:]) or number == signal.SIGKILL
             if number == signal.SIGKILL:
                 # The gate is still closed: they end in the middle of the image.
                 assert all_gone(processes)
