@@ -26,7 +26,7 @@ down:  ## ends what `make up` started
 check-settings: setup  ## what the deployment still lacks: a line for each thing, and a tiny job through the engine
 	@$(BIN)/python -m run.check_settings
 
-serve: setup  ## the champion behind an address: an image in, label and probabilities out
+serve: setup  ## the champion behind an address, as the alias moves: an image in, label and probabilities out; a page for people
 	@$(BIN)/python -m serving
 
 queue: setup  ## the images that are most worth a label, as a page to label on and as a CSV; IMAGES=100

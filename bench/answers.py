@@ -42,8 +42,8 @@ def rows(rounds: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> Itera
     ratio = median(served / loop for loop, served in zip(theirs, ours, strict=True))
     alone = median(1000 * served["chain_cpu_s"] / n for _, served in rounds)
     note = (
-        f"{median(ours):.2f} against {median(theirs):.2f} ms of CPU, {n:,} test images, {len(rounds)} times in turn; without MLflow and "
-        f"pandas about it {alone:.2f}" + (f"; NOT THE SAME WORK: {unlike} other labels" if unlike else "")
+        f"{median(ours):.2f} against {median(theirs):.2f} ms of CPU, {n:,} test images, {len(rounds)} times in turn; in the "
+        f"process itself {alone:.2f}" + (f"; NOT THE SAME WORK: {unlike} other labels" if unlike else "")
     )
     yield Row(
         "one image through the service's model, against the plain chain", f"{ratio:.2f} ×", f"≤ {_GOAL} × its CPU", ratio <= _GOAL, note

@@ -1,113 +1,157 @@
-"""The web service: POST an image to /predict; /health says whether it answers, /version who answers."""
+"""The web service: POST an image to /predict; /health says whether it answers, /version who answers, and / is a page for people."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import json
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import asdict
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from fastapi import FastAPI, HTTPException, Request
-from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import UploadFile
+from fastapi import FastAPI, HTTPException, Request, Response
 
-from serving.champion import RETRY_S, BadImage, Champion, NoChampion
+from serving import asked, body, worker
+from serving.following import LOOK_S, Following, NoChampion, Serving
+from serving.workers import Unanswered
 
 log = logging.getLogger("uvicorn.error")
-MAX_MB = 32.0
+# The page is one file and asks nobody but this service.
+_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src blob: data:; connect-src 'self'; base-uri 'none'"
+)
 
-_IMAGE = {"schema": {"type": "string", "format": "binary"}}
-_FORM = {"schema": {"type": "object", "properties": {"image": {"type": "string", "format": "binary"}}}}
-_BODY = {"requestBody": {"required": True, "content": {"image/*": _IMAGE, "multipart/form-data": _FORM}}}
+
+@dataclass(frozen=True)
+class Limits:
+    """What is refused: a body over `max_mb`, and whoever comes when `n_places` requests are inside, answered or waiting."""
+
+    max_mb: float
+    n_places: int
 
 
-def create_app(champion: Champion, *, max_mb: float = MAX_MB) -> FastAPI:
-    """The application over one champion; bodies over `max_mb` are refused before they are read to the end."""
+@dataclass(frozen=True)
+class Sample:
+    """The share of what is asked that is kept, and where; None: nothing is."""
+
+    folder: Path | None = None
+    share: float = 0.0
+
+
+class _Places:
+    """Counts who is inside; a place is taken before the body is read, so that memory is bounded by bodies times places."""
+
+    def __init__(self, n_places: int) -> None:
+        self._n_free = n_places
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        if not self._n_free:
+            raise HTTPException(429, "too many requests at once: ask again in a second", headers={"Retry-After": "1"})
+        self._n_free -= 1
+        try:
+            yield
+        finally:
+            self._n_free += 1
+
+
+def create_app(following: Following, *, limits: Limits, sample: Sample) -> FastAPI:
+    """The application over the champion that `following` follows while the application runs."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        try:
-            loaded = await run_in_threadpool(champion.load)
-            log.info("%s version %d answers", champion.name, loaded.version)
-        except NoChampion as error:
-            log.warning("%s", error)
+        task = asyncio.create_task(following.run())
         yield
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
 
     # The interactive pages would load their scripts from somebody else's server.
     app = FastAPI(title="Pomona", docs_url=None, redoc_url=None, lifespan=lifespan)
+    places = _Places(limits.n_places)
+    page = (Path(__file__).parent / "page.html").read_text(encoding="utf-8")
 
-    @app.post("/predict", openapi_extra=_BODY)
-    async def predict(request: Request) -> dict[str, Any]:
+    async def reply(request: Request, kind: bytes) -> tuple[dict[str, Any], Serving]:
+        with places.one():
+            image = await body.image(request, max_mb=limits.max_mb)
+            if kind == worker.ANSWER:
+                await _keep(image, sample)
+            return await _reply(following, kind, image)
+
+    @app.post("/predict", openapi_extra=body.OPENAPI)
+    async def predict(request: Request) -> Response:
         """Label and probabilities of one image: its bytes as the body, or a form with one file."""
-        image = await _image(request, max_bytes=int(max_mb * 1024 * 1024))
-        try:
-            answer, version = await run_in_threadpool(champion.answer, image)
-        except BadImage as error:
-            raise HTTPException(400, f"no usable picture: {error}") from None
-        except NoChampion as error:
-            raise _not_yet(error) from None
-        return {**asdict(answer), "model": {"name": champion.name, "version": version}}
+        answer, serving = await reply(request, worker.ANSWER)
+        return _json({**answer, "model": {"name": following.name, "version": serving.version}})
+
+    @app.post("/keypoints", openapi_extra=body.OPENAPI)
+    async def keypoints(request: Request) -> Response:
+        """Where the version described the image: `keypoints` of x, y, size and angle in a picture of `width` and `height` pixels."""
+        found, serving = await reply(request, worker.KEYPOINTS)
+        if found["keypoints"] is None:
+            raise HTTPException(501, f"version {serving.version} cannot tell its keypoints: it was made by a release that could not")
+        return _json({**found, "model": {"name": following.name, "version": serving.version}})
 
     @app.get("/health")
-    async def health() -> dict[str, Any]:
-        """200 when images are answered, 503 with the reason when not."""
+    async def health() -> Response:
+        """200 when images are answered, 503 with the reason when not; either way how the service stands to the alias."""
         try:
-            loaded = await run_in_threadpool(champion.load)
+            serving = following.serving
         except NoChampion as error:
-            raise _not_yet(error) from None
-        return {"status": "ok", "version": loaded.version}
+            return _json({"detail": str(error), "following": following.standing()}, status=503, headers=_later(LOOK_S))
+        return _json({"status": "ok", "version": serving.version, "following": following.standing()})
 
     @app.get("/version")
-    async def version() -> dict[str, Any]:
-        """The version that answers, its run, and the champion at this moment: where they differ, a restart is due."""
-        try:
-            loaded = await run_in_threadpool(champion.load)
-            serving = {"version": loaded.version, "run": loaded.run}
-        except NoChampion:
-            serving = {"version": None, "run": None}
-        try:
-            current = await run_in_threadpool(champion.current)
-        except NoChampion:
-            current = None
-        return {"name": champion.name, **serving, "champion": current}
+    async def version() -> Response:
+        """The version that answers, its run and since when; the champion at the last look, how it is followed; the share of images kept."""
+        answers: dict[str, Any] = {"version": None, "run": None, "since": None}
+        with contextlib.suppress(NoChampion):
+            serving = following.serving
+            answers = {"version": serving.version, "run": serving.run, "since": serving.since}
+        follows = {"champion": following.champion, "following": following.standing()}
+        return _json({"name": following.name, **answers, **follows, "keeps": sample.share})
+
+    @app.get("/", include_in_schema=False)
+    async def show() -> Response:
+        """The page."""
+        headers = {"Content-Security-Policy": _POLICY, "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
+        return Response(page, media_type="text/html; charset=utf-8", headers=headers)
 
     return app
 
 
-def _not_yet(error: NoChampion) -> HTTPException:
-    """503 with the reason, and after how many seconds the service looks again."""
-    return HTTPException(503, str(error), headers={"Retry-After": f"{RETRY_S:.0f}"})
+async def _reply(following: Following, kind: bytes, image: bytes) -> tuple[dict[str, Any], Serving]:
+    try:
+        serving = following.serving
+        reply = await serving.workers.ask(kind, image)
+    except NoChampion as error:
+        raise HTTPException(503, str(error), headers=_later(LOOK_S)) from None
+    except Unanswered as error:
+        raise HTTPException(503, f"not answered: {error}", headers=_later(1)) from None
+    if "bad" in reply:
+        raise HTTPException(413 if reply["too_large"] else 400, f"no usable picture: {reply['bad']}")
+    if "fault" in reply:
+        log.error("version %d failed on a picture: %s", serving.version, reply["fault"])
+        raise HTTPException(500, f"version {serving.version} failed on this picture: {reply['fault']}")
+    return reply, serving
 
 
-async def _image(request: Request, *, max_bytes: int) -> bytes:
-    body = await _body(request, max_bytes=max_bytes)
-    if request.headers.get("content-type", "").startswith("multipart/form-data"):
-        async with Request(request.scope, _replayed(body)).form() as form:
-            files = [value for _, value in form.multi_items() if isinstance(value, UploadFile)]
-            if len(files) != 1:
-                raise HTTPException(400, f"the form has {len(files)} files: send one image, as with curl -F image=@apple.jpg")
-            body = await files[0].read()
-    if not body:
-        raise HTTPException(400, "the body is empty: send an image, as with curl --data-binary @apple.jpg")
-    return body
+async def _keep(image: bytes, sample: Sample) -> None:
+    """Keeps the image if it is in the sample; a full disk is told in the log and not to who asks."""
+    if sample.folder is None or not sample.share:
+        return
+    try:
+        await asyncio.to_thread(asked.keep, image, folder=sample.folder, share=sample.share)
+    except OSError as error:
+        log.error("an image was not kept: %s", error)
 
 
-async def _body(request: Request, *, max_bytes: int) -> bytes:
-    too_large = HTTPException(413, f"the body is larger than {max_bytes / 1024 / 1024:g} MB")
-    if int(request.headers.get("content-length") or 0) > max_bytes:
-        raise too_large
-    parts, size = [], 0
-    async for part in request.stream():
-        parts.append(part)
-        size += len(part)
-        if size > max_bytes:
-            raise too_large
-    return b"".join(parts)
+def _later(seconds: float) -> dict[str, str]:
+    return {"Retry-After": f"{seconds:.0f}"}
 
 
-def _replayed(body: bytes) -> Any:
-    async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    return receive
+def _json(content: dict[str, Any], *, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return Response(json.dumps(content, ensure_ascii=False), status, headers, "application/json")

@@ -104,6 +104,15 @@ def test_nothing_in_pomona_knows_airflow_or_the_rooms_around_it() -> None:
             assert name.split(".")[0] not in {"airflow", "pomona_airflow", "serving", "run", "demo", "bench"}, f"{path.name} imports {name}"
 
 
+def test_the_web_process_imports_no_pomona_no_mlflow_and_no_vision() -> None:
+    for path in files(PROJECT / "serving"):
+        assert ours(path) - {"pomona_airflow.deployment"} <= {name for name in ours(path) if name.split(".")[0] == "serving"}, path.name
+        # Each of these two is a process of its own.
+        if path.name not in ("registry.py", "worker.py"):
+            assert not {name.split(".")[0] for name in imports(path)} & {*HEAVY, "numpy", "pyarrow", "PIL"}, path.name
+        assert not {name.split(".")[0] for name in imports(path, inside_functions=False)} & {*HEAVY, "numpy", "pyarrow", "PIL"}, path.name
+
+
 def test_only_jobs_and_what_they_are_given_start_spark() -> None:
     for path in files(POMONA):
         # tasks.py is given the context by a job, effort.py looks for one that is there already.

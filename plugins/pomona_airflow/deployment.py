@@ -15,6 +15,7 @@ from pomona.command import Place
 from pomona.s3 import ENCRYPTIONS, S3
 from pomona_airflow import setting_checks as check
 from pomona_airflow.emr_settings import Emr, read_emr
+from pomona_airflow.serve_settings import Serve, read_serve
 from pomona_airflow.setting_checks import BadSetting, Read
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -67,6 +68,7 @@ class Deployment:
     watch: Watch
     require_approval: bool
     approval_hours: int
+    serve: Serve
     airflow_port: int
     mlflow_port: int
     serve_port: int
@@ -133,6 +135,7 @@ class Deployment:
             watch=_watch(read),
             require_approval=require_approval,
             approval_hours=check.number(read, "POMONA_APPROVAL_HOURS", 72, 1),
+            serve=read_serve(read),
             airflow_port=check.port("POMONA_AIRFLOW_PORT", read("POMONA_AIRFLOW_PORT") or "8080"),
             mlflow_port=check.port("POMONA_MLFLOW_PORT", read("POMONA_MLFLOW_PORT") or "5000"),
             serve_port=check.port("POMONA_SERVE_PORT", read("POMONA_SERVE_PORT") or "8000"),

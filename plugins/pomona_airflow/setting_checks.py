@@ -56,6 +56,13 @@ def number(read: Read, variable: str, default: int, least: int, most: int | None
     return int(value)
 
 
+def share(variable: str, value: str) -> float:
+    """A share between 0 and 1; empty is 0."""
+    if not re.fullmatch(r"(1(\.0*)?|0?\.\d+|0)?", value):
+        raise BadSetting(f"{variable}={value!r} must be a share from 0 to 1, like 0.05")
+    return float(value or 0)
+
+
 def memory(variable: str, value: str) -> str:
     """A heap's size as Spark writes it."""
     return matching(variable, value, r"[1-9]\d*[mg]", "like 1500m or 2g")

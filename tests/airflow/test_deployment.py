@@ -116,11 +116,22 @@ def test_an_empty_folder_tree_is_an_empty_landing(tmp_path: Path) -> None:
         ("POMONA_SPARK_MEMORY", "2 gigabytes"),
         ("POMONA_SPARK_UI", "perhaps"),
         ("POMONA_AIRFLOW_PORT", "80000"),
+        ("POMONA_SERVE_WORKERS", "0"),
+        ("POMONA_SERVE_SAMPLE", "1.5"),
+        ("POMONA_SERVE_SAMPLE", "5%"),
+        ("POMONA_SERVE_SAMPLE", "0.1"),
+        ("POMONA_SERVE_LOG", "s3://bucket/asked"),
     ],
 )
 def test_a_wrong_value_is_named_with_its_variable(variable: str, value: str) -> None:
     with pytest.raises(BadSetting, match=re.escape(f"{variable}={value!r}")):
         Deployment.from_environment({variable: value})
+
+
+def test_a_share_of_what_is_asked_is_kept_in_a_folder(tmp_path: Path) -> None:
+    serve = Deployment.from_environment({"POMONA_SERVE_LOG": str(tmp_path), "POMONA_SERVE_SAMPLE": ".05"}).serve
+    assert (serve.log, serve.sample) == (tmp_path, 0.05)
+    assert Deployment.from_environment({}).serve.log is None
 
 
 def test_a_dotenv_file_may_have_comments_quotes_and_equal_signs(tmp_path: Path) -> None:

@@ -156,6 +156,8 @@ def test_new_pictures_in_the_bucket_start_one_run_which_outlives_a_killed_worker
     assert len(stack.runs()) == len(before) + 1
     assert stack.airflow(f"/dags/retrain/dagRuns/{run}/taskInstances/describe")["try_number"] == 1
     stack.compose("up", "-d", "spark-worker-2")
+    # If the run made another champion, nobody restarts the service for it.
+    eventually("the champion's answers", lambda: stack.ask("POMONA_SERVE_PORT", "/version")["version"] == champion(stack), within_s=30)
 
 
 def test_no_secret_is_in_a_log_the_process_list_or_what_the_runs_left(made: tuple[Stack, dict[str, str]]) -> None:

@@ -113,6 +113,17 @@ def test_a_picture_that_ingest_would_refuse_gets_no_answer(chain: Chain, saved: 
             chain.answer(data)
 
 
+def test_keypoints_are_told_in_pixels_of_the_reduced_picture(chain: Chain, saved: Any, blobs: Any) -> None:
+    picture = blobs(1).repeat(8, axis=0).repeat(8, axis=1)
+    side_px = int(chain.knobs["side_px"])
+    assert max(picture.shape) > side_px
+    (width, height), keypoints = chain.keypoints(saved(picture, "PNG"))
+    assert max(width, height) == side_px and keypoints.shape[1] == 4 and len(keypoints) > 0
+    assert (keypoints[:, 0] < width).all() and (keypoints[:, 1] < height).all() and (keypoints[:, :2] >= 0).all()
+    with pytest.raises(BadImage):
+        chain.keypoints(b"hello")
+
+
 def test_too_few_descriptors_and_one_class_are_named(orchard: Orchard, knobs: dict[str, Any]) -> None:
     rows = [row for row, _ in orchard]
     with pytest.raises(TooFewDescriptors):

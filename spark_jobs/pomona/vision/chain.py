@@ -74,6 +74,23 @@ class Chain:
         check(data, max_megapixels=float(self.knobs["max_megapixels"]))
         return self.answer_decoded(decode(data, side_px=int(self.knobs["side_px"])))
 
+    def keypoints(self, data: bytes) -> tuple[tuple[int, int], NDArray[np.float32]]:
+        """Where the picture in `data` is described.
+
+        Returns
+        -------
+        size : width and height of the picture as it was decoded, at most `side_px` long
+        keypoints : (n_keypoints, 4) float32; x, y, size in pixels and angle in degrees; n_keypoints may be 0
+
+        Raises
+        ------
+        BadImage
+            As `answer`.
+        """
+        check(data, max_megapixels=float(self.knobs["max_megapixels"]))
+        image, found = self._describer.keypoints(data)
+        return (image.shape[1], image.shape[0]), found
+
     def answer_decoded(self, image: NDArray[np.uint8]) -> NDArray[np.float64]:
         """The same for a picture (height, width, 3) BGR that `decode` gave, or as large."""
         return probabilities(self.classifier, self.features(self._describer.seen(image)))
