@@ -6,7 +6,6 @@ Exit code 0: done or answered; 2: something that was given, or is there, does no
 from __future__ import annotations
 
 import argparse
-import getpass
 import os
 import sys
 from collections.abc import Sequence
@@ -68,7 +67,7 @@ def release(deployment: Deployment, given: argparse.Namespace) -> str:
     from pomona import promotions
 
     lake = _lake(deployment)
-    facts = {"run": job.run_of("release"), "reason": given.reason, "by": _person()}
+    facts = {"run": job.run_of("release"), "reason": given.reason, "by": job.person()}
     return str(_asked(deployment, lambda: promotions.release(deployment.tracking, lake, **facts).line))
 
 
@@ -85,7 +84,7 @@ def rollback(deployment: Deployment, given: argparse.Namespace) -> tuple[int, st
     if given.to and not given.to.isdigit():
         raise BadInput(f"TO={given.to!r} is no version: give its number, or leave it out for the champion before this one")
     place = Place(job.run_of("rollback"), deployment.name, deployment.lake, deployment.landing, deployment.tracking, deployment.s3.text)
-    words = rollback_arguments(place, version=int(given.to or 0), reason=given.reason, release=False, started_by=_person())
+    words = rollback_arguments(place, version=int(given.to or 0), reason=given.reason, release=False, started_by=job.person())
     target = f"version {given.to}" if given.to else "the champion before this one"
     return job.ended(deployment, ROLLBACK.name, words, first=f"{deployment.name}: {target} is checked first")
 
@@ -117,14 +116,6 @@ def _lake(deployment: Deployment) -> Lake:
     from pomona.lake import Lake
 
     return Lake(deployment.lake, deployment.name, deployment.s3)
-
-
-def _person() -> str:
-    try:
-        return f"person ({getpass.getuser()})"
-    except (KeyError, OSError):
-        # A container's user may have no name.
-        return "person"
 
 
 if __name__ == "__main__":

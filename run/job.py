@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import logging
 import os
 import subprocess
@@ -18,6 +19,15 @@ from run.airflow_home import use_airflow
 def run_of(what: str) -> str:
     """A run key of its own for each command, as Airflow's runs have."""
     return f"{what}__{time.strftime('%Y-%m-%dT%H-%M-%S', time.gmtime())}-{os.getpid()}"
+
+
+def person() -> str:
+    """Who gives the command, in the words of ledgers and records."""
+    try:
+        return f"person ({getpass.getuser()})"
+    except (KeyError, OSError):
+        # A container's user may have no name.
+        return "person"
 
 
 def ended(deployment: Deployment, job: str, words: Sequence[str], *, first: str) -> tuple[int, str]:

@@ -10,6 +10,7 @@ from typing import Any
 from pomona import snapshots
 from pomona.lake import Lake, now
 from pomona.outcome import File
+from pomona.stages import STAGES
 from pomona.storage import Stored, at_once
 
 _REMOVING = "removing.json"
@@ -49,9 +50,14 @@ def is_outdated(lake: Lake, run: str, before: float) -> bool:
 
 
 def remove_run(lake: Lake, run: str) -> None:
-    """Removes the run's folder: first a note that its removal has begun, then its manifests, so that nobody reads half of it."""
+    """Removes the run's folder: first a note that its removal has begun, then its manifests, so that nobody reads half of it.
+
+    The manifest of the last stage goes first: what is left at any moment is a run that has come to some stage.
+    """
     folder = lake.run_folder(run)
     lake.put_document(f"{folder}/{_REMOVING}", {"began": now()})
+    for stage in reversed([*STAGES]):
+        lake.remove(f"{folder}/manifests/{stage}.json")
     lake.remove(f"{folder}/manifests")
     for name in (*lake.folders(folder), *lake.names(folder)):
         if name != _REMOVING:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from pomona import snapshots
+from pomona import erasing, snapshots
 from pomona.keeping import with_rows
 from pomona.lake import Lake, digest
 from pomona.outcome import File
@@ -50,29 +50,30 @@ def put_manifest(lake: Lake, manifest: Mapping[str, Any], files: Mapping[str, Se
             lake.remove(path)
 
 
-def move_images(lake: Lake, run: str, moves: Moves) -> None:
-    """Lets the run name the images parts after the moves, if it names one of the old ones."""
+def move_images(lake: Lake, run: str, moves: Moves, *, forgotten: str = "") -> None:
+    """Lets the run name the images parts after the moves, and nothing of a forgotten content, if it names one of the old ones or that."""
     manifest = lake.document(f"{lake.run_folder(run)}/manifests/ingest.json")
-    if manifest is None or not _names_one(manifest, "images", moves):
+    if manifest is None or not (forgotten or _names_one(manifest, "images", moves)):
         return
     files: dict[str, list[File]] = {}
     for dataset in ("placements", "roster"):
-        table = renamed(lake.read_rows(_files(manifest, dataset)), moves)
+        table = erasing.without_rows(renamed(lake.read_rows(_files(manifest, dataset)), moves), forgotten)
         files[dataset] = [lake.write_rows(f"{lake.run_folder(run)}/{dataset}", dataset, table)]
     files["images"] = with_rows(lake, "parts/images", table["part"].to_pylist())
-    put_manifest(lake, manifest, files)
+    put_manifest(lake, manifest, files, notes=erasing.without_items(manifest["notes"], forgotten) if forgotten else manifest["notes"])
 
 
-def move_descriptors(lake: Lake, run: str, folder: str, moves: Moves) -> None:
-    """Lets the run name the descriptors parts of the folder after the moves, if it names one of the old ones."""
+def move_descriptors(lake: Lake, run: str, moves: Moves, *, forgotten: str = "") -> None:
+    """The same for the descriptors parts that the run names, and its index of them."""
     manifest = lake.document(f"{lake.run_folder(run)}/manifests/describe.json")
-    if manifest is None or folder.rpartition("/")[2] != manifest["notes"]["extractor"] or not _names_one(manifest, "descriptors", moves):
+    if manifest is None or not (forgotten or _names_one(manifest, "descriptors", moves)):
         return
     before = File(**manifest["notes"]["index"])
-    index = renamed(lake.read_rows([before]), moves)
+    index = erasing.without_rows(renamed(lake.read_rows([before]), moves), forgotten)
     after = write_index(lake, run, index)
-    files = with_rows(lake, folder, index["part"].to_pylist())
-    put_manifest(lake, manifest, {"descriptors": files}, notes={**manifest["notes"], "index": asdict(after)})
+    files = with_rows(lake, f"parts/descriptors/{manifest['notes']['extractor']}", index["part"].to_pylist())
+    notes = erasing.without_items(manifest["notes"], forgotten) if forgotten else manifest["notes"]
+    put_manifest(lake, manifest, {"descriptors": files}, notes={**notes, "index": asdict(after)})
     if before.path != after.path:
         lake.remove(before.path)
 
@@ -86,8 +87,8 @@ def write_index(lake: Lake, run: str, index: pa.Table) -> File:
     return lake.write_file(f"{lake.run_folder(run)}/descriptors", "index-{sha256}.parquet", buffer.getvalue(), rows=index.num_rows)
 
 
-def move_snapshot(lake: Lake, moves: Moves) -> None:
-    """Adds a snapshot that says the same as the newest one and names the images parts after the moves.
+def move_snapshot(lake: Lake, moves: Moves, *, forgotten: str = "") -> None:
+    """Adds a snapshot that says the same as the newest one, names the images parts after the moves and no forgotten content.
 
     Raises
     ------
@@ -96,6 +97,7 @@ def move_snapshot(lake: Lake, moves: Moves) -> None:
     """
     last = snapshots.latest(lake)
     placements = last.placements.assign(part=last.placements["part"].map(lambda part: moves.get(part, part)))
+    placements = placements[placements["content"] != forgotten].reset_index(drop=True)
     if not placements.equals(last.placements) and snapshots.save(lake, snapshots.Snapshot(last.number, placements, last.rejects)) is None:
         raise RuntimeError(f"snapshot {last.number + 1} was written by somebody else while this job held the lake: run it again")
 

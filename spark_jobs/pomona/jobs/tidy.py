@@ -117,7 +117,7 @@ def _pack(sweep: Sweep, parts: Collection[Stored], runs: Collection[str]) -> int
             if dataset == "images":
                 rewriting.move_images(lake, run, moves)
             else:
-                rewriting.move_descriptors(lake, run, folder, moves)
+                rewriting.move_descriptors(lake, run, moves)
         made_names = set(moves.values())
         sweep.drop(part for bundle in bundles for part in bundle if part.path.rpartition("/")[2] not in made_names)
     return fewer

@@ -1,0 +1,82 @@
+"""What is left of a forgotten content in files of the lake that no manifest names: logs, scores, pages, tables of jobs that died."""
+
+from __future__ import annotations
+
+import io
+import json
+
+from pomona import erasing
+from pomona.lake import Lake
+from pomona.storage import Stored
+
+# Who held these held the lease, or says who forgot what.
+_LEFT_ALONE = ("format.json", "leases/", "forgotten/", "parts/")
+
+
+def sweep(lake: Lake, content: str) -> None:
+    """Takes the content out of every such file, by what kind of file it is; snapshots but the newest go, for nobody reads them."""
+    _drop_snapshots(lake)
+    named = _named(lake)
+    for file in lake.below(""):
+        if file.path.rpartition("/")[2].startswith(".writing-"):
+            # Of a writer that died: who holds the lake knows of no other.
+            lake.remove(file.path)
+        elif file.path not in named and not file.path.startswith(_LEFT_ALONE):
+            _clean(lake, file, content)
+
+
+def _drop_snapshots(lake: Lake) -> None:
+    newest = lake.last_number("snapshots")
+    entry = lake.entry("snapshots", newest) or {}
+    for number in range(1, newest):
+        lake.remove(f"snapshots/{number:06d}.json")
+    for file in lake.below("snapshots/rows"):
+        if file.path not in {entry[dataset]["path"] for dataset in ("placements", "rejects")}:
+            lake.remove(file.path)
+
+
+def _named(lake: Lake) -> set[str]:
+    """The files of runs that a manifest names, and the reports of runs that say which images they had: these are seen to by themselves."""
+    found = set()
+    for run in lake.folders("runs"):
+        folder = lake.run_folder(run)
+        manifests = {name: lake.document(f"{folder}/manifests/{name}") or {} for name in lake.names(f"{folder}/manifests")}
+        for manifest in manifests.values():
+            found |= {file["path"] for told in manifest["datasets"].values() for file in told["files"]}
+        if "describe.json" in manifests:
+            found.add(manifests["describe.json"]["notes"]["index"]["path"])
+        if "ingest.json" in manifests:
+            found.add(f"{folder}/report.html")
+    return found
+
+
+def _clean(lake: Lake, file: Stored, content: str) -> None:
+    """Writes the file anew if it says anything of the content."""
+    before = lake.get(file.path)
+    after = cleaned(before, file.path.rpartition(".")[2], content)
+    if after != before:
+        lake.put(file.path, after)
+
+
+def cleaned(data: bytes, suffix: str, content: str) -> bytes:
+    """The bytes of a file of this kind without the content; those of an unknown kind as they are.
+
+    Of a page outside of the runs nobody can tell which images it shows: its pictures go, and come back when its job writes it anew.
+    """
+    import pyarrow.parquet as pq
+
+    if suffix == "parquet":
+        table = pq.read_table(io.BytesIO(data))
+        if not erasing.mentions(table, content):
+            return data
+        pq.write_table(erasing.without_rows(table, content), buffer := io.BytesIO())
+        return buffer.getvalue()
+    if suffix == "html":
+        return erasing.without_pictures(data.decode(), content).encode()
+    if content.encode() not in data:
+        return data
+    if suffix == "json":
+        return f"{json.dumps(erasing.without_items(json.loads(data), content), indent=1, ensure_ascii=False)}\n".encode()
+    if suffix == "csv":
+        return b"".join(erasing.without_records(data.splitlines(keepends=True), content, ()))
+    return b"".join(line for line in data.splitlines(keepends=True) if content.encode() not in line)
