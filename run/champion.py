@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pomona import reigns
 from pomona.command import Place, rollback_arguments
@@ -58,7 +58,9 @@ def served(deployment: Deployment, given: argparse.Namespace) -> str:
     except ValueError as error:
         raise BadInput(str(error)) from None
     ledger = promotions.LakeLedger(_lake(deployment))
-    documents = _asked(deployment, lambda: promotions.reconcile(deployment.tracking, deployment.name, ledger=ledger, run="make served"))
+    documents = job.asked(
+        deployment.tracking, lambda: promotions.reconcile(deployment.tracking, deployment.name, ledger=ledger, run="make served")
+    )
     return reigns.served(deployment.name, documents, moment)
 
 
@@ -68,7 +70,7 @@ def release(deployment: Deployment, given: argparse.Namespace) -> str:
 
     lake = _lake(deployment)
     facts = {"run": job.run_of("release"), "reason": given.reason, "by": job.person()}
-    return str(_asked(deployment, lambda: promotions.release(deployment.tracking, lake, **facts).line))
+    return str(job.asked(deployment.tracking, lambda: promotions.release(deployment.tracking, lake, **facts).line))
 
 
 def rollback(deployment: Deployment, given: argparse.Namespace) -> tuple[int, str]:
@@ -87,29 +89,6 @@ def rollback(deployment: Deployment, given: argparse.Namespace) -> tuple[int, st
     words = rollback_arguments(place, version=int(given.to or 0), reason=given.reason, release=False, started_by=job.person())
     target = f"version {given.to}" if given.to else "the champion before this one"
     return job.ended(deployment, ROLLBACK.name, words, first=f"{deployment.name}: {target} is checked first")
-
-
-def _asked(deployment: Deployment, ask: Any) -> Any:
-    """The answer of MLflow and lake.
-
-    Raises
-    ------
-    BadInput
-        When MLflow does not answer.
-    """
-    from pomona import tracking
-
-    # It says to MLflow, before that is imported, how much to tell.
-    tracking.connect(deployment.tracking)
-    from mlflow.exceptions import MlflowException
-
-    try:
-        return ask()
-    except (MlflowException, OSError) as error:
-        cause = " ".join(str(error).split())[:200]
-        raise BadInput(
-            f"MLflow at {deployment.tracking} does not answer ({cause}): start the server there, or set POMONA_TRACKING"
-        ) from None
 
 
 def _lake(deployment: Deployment) -> Lake:

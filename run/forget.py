@@ -38,7 +38,10 @@ def main(words: Sequence[str]) -> int:
             raise BadInput(f"there is no lake at {lake.location('')}: set POMONA_NAME and POMONA_LAKE to the one that holds the image")
         lake.open()
         from pomona.forgetting import forget
+        from pomona.tracking import versions
 
+        # Who trained on it must be known before anything of it goes.
+        job.asked(deployment.tracking, lambda: versions(deployment.tracking, deployment.name))
         line = told(deployment.name, forget(lake, deployment.tracking, content, by=job.person(), reason=given.reason))
     except (BadSetting, BadInput, StoreAway) as error:
         print(error, file=sys.stderr)

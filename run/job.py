@@ -1,4 +1,4 @@
-"""A job of its own, no task of the chain, through the deployment's engine: `make rollback` and `make tidy` submit theirs here."""
+"""What commands share that no task of the chain does: a job of their own through the deployment's engine, MLflow asked, who gives them."""
 
 from __future__ import annotations
 
@@ -8,12 +8,16 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from pomona.lake import Lake
+from pomona.outcome import BadInput
 from pomona_airflow.deployment import ON_AWS, BadSetting, Deployment, NotReady, of_others
 from pomona_airflow.engines import engine_of
 from run.airflow_home import use_airflow
+
+_Answer = TypeVar("_Answer")
 
 
 def run_of(what: str) -> str:
@@ -28,6 +32,27 @@ def person() -> str:
     except (KeyError, OSError):
         # A container's user may have no name.
         return "person"
+
+
+def asked(tracking: str, ask: Callable[[], _Answer]) -> _Answer:
+    """The answer of MLflow and lake.
+
+    Raises
+    ------
+    BadInput
+        When MLflow does not answer.
+    """
+    from pomona.tracking import connect
+
+    # It says to MLflow, before that is imported, how much to tell.
+    connect(tracking)
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return ask()
+    except (MlflowException, OSError) as error:
+        cause = " ".join(str(error).split())[:200]
+        raise BadInput(f"MLflow at {tracking} does not answer ({cause}): start the server there, or set POMONA_TRACKING") from None
 
 
 def ended(deployment: Deployment, job: str, words: Sequence[str], *, first: str) -> tuple[int, str]:

@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING
 
 from pomona.lake import Lake
 from pomona.outcome import File
+from pomona.rewriting import write_part
 from pomona.storage import Stored
 from pomona.work import PART_BYTES
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-_KEYS = {"images": ["content"], "descriptors": ["content", "copy"]}
 
 
 def bundles(parts: Iterable[Stored]) -> list[list[Stored]]:
@@ -33,16 +32,17 @@ def bundles(parts: Iterable[Stored]) -> list[list[Stored]]:
     return [bundle for bundle in found if len(bundle) > 1]
 
 
-def packed(lake: Lake, dataset: str, folder: str, parts: Sequence[Stored]) -> File:
+def packed(lake: Lake, folder: str, parts: Sequence[Stored]) -> File:
     """The new part that holds the rows of these, of equal ones the first."""
     rows = lake.read_rows(File(part.path, "", part.bytes, 0) for part in parts)
-    return lake.write_rows(folder, dataset, _once(rows, _KEYS[dataset]))
+    return write_part(lake, folder, _once(rows))
 
 
-def _once(rows: pa.Table, keys: Sequence[str]) -> pa.Table:
-    """The rows sorted by the keys, one for each; the sort keeps the order of equal ones."""
+def _once(rows: pa.Table) -> pa.Table:
+    """The rows sorted by content and copy, one for each; the sort keeps the order of equal ones."""
     import pyarrow as pa
 
-    wanted = rows.select(list(keys)).to_pandas()
-    order = wanted.sort_values(list(keys), kind="stable").drop_duplicates().index
+    # Images have no copies, nor had descriptors of earlier releases.
+    keys = [name for name in ("content", "copy") if name in rows.schema.names]
+    order = rows.select(keys).to_pandas().sort_values(keys, kind="stable").drop_duplicates().index
     return rows.take(pa.array(order))

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from pomona import artifacts, erasing, forgotten, rewriting, tracking
 from pomona.artifacts import Artifacts
 from pomona.datasets import DATASETS
+from pomona.formats import parquet
 from pomona.keeping import leftovers
 from pomona.lake import Lake
 from pomona.lease import hold
@@ -93,7 +94,7 @@ def _part_without(lake: Lake, path: str, content: str) -> str:
     """The name of the part that holds the other rows of this one; its own where there are none."""
     folder, _, name = path.rpartition("/")
     rows = erasing.without_rows(lake.read_rows([File(path, "", 0, 0)]), content)
-    return lake.write_rows(folder, folder.split("/")[1], rows).name if rows.num_rows else name
+    return rewriting.write_part(lake, folder, rows).name if rows.num_rows else name
 
 
 def _forget_in_run(lake: Lake, run: str, content: str, moves: rewriting.Moves, reports: dict[str, Artifacts]) -> None:
@@ -130,7 +131,7 @@ def _file_without(lake: Lake, file: File, content: str, paths: set[str]) -> File
         table = erasing.without_rows(_table(data), content)
         if table.num_rows != file.rows:
             named = file.name.removesuffix(".parquet") == file.sha256
-            return lake.write_file(folder, "{sha256}.parquet" if named else file.name, _bytes(table), rows=table.num_rows)
+            return rewriting.write_table(lake, folder, table, "{sha256}.parquet" if named else file.name)
     if suffix == "json":
         document = erasing.without_items(json.loads(data), content)
         return lake.write_file(folder, file.name, f"{json.dumps(document, indent=1, ensure_ascii=False)}\n".encode(), rows=file.rows)
@@ -156,13 +157,13 @@ def _forget_in_model(model: Artifacts, content: str) -> None:
     comes back needs not be kept out of a comparison.
     """
     if _holds(data := model.get(_TRAINED_ON), content):
-        model.put(_TRAINED_ON, _bytes(erasing.without_rows(_table(data), content)))
+        model.put(_TRAINED_ON, parquet(erasing.without_rows(_table(data), content)))
     probes = model.get(_PROBES)
     if probes is not None:
         table = _table(probes)
         kept = [hashlib.sha256(image).hexdigest() != content for image in table["image"].to_pylist()]
         if not all(kept):
-            model.put(_PROBES, _bytes(table.filter(kept)))
+            model.put(_PROBES, parquet(table.filter(kept)))
 
 
 def _blank_orphans(lake: Lake, reports: dict[str, Artifacts], content: str) -> None:
@@ -185,11 +186,3 @@ def _table(data: bytes | None) -> pa.Table:
     import pyarrow.parquet as pq
 
     return pq.read_table(io.BytesIO(data or b""))
-
-
-def _bytes(table: pa.Table) -> bytes:
-    import pyarrow.parquet as pq
-
-    buffer = io.BytesIO()
-    pq.write_table(table, buffer)
-    return buffer.getvalue()

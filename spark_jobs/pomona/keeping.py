@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
 
 from pomona import snapshots
 from pomona.lake import Lake, now
@@ -14,8 +13,8 @@ from pomona.stages import STAGES
 from pomona.storage import Stored, at_once
 
 _REMOVING = "removing.json"
-# What may lie in the run's folder under another name than the manifest's, because who rewrote its tables was killed.
-_REWRITTEN = ("roster", "placements", "descriptors")
+# Folders of a run whose files are rewritten under other names, with the stage whose manifest names them: who did so may have been killed.
+_REWRITTEN = {"roster": "ingest", "placements": "ingest", "descriptors": "describe", "features": "encode"}
 
 
 @dataclass(frozen=True)
@@ -78,24 +77,24 @@ def named_parts(lake: Lake, runs: Collection[str]) -> set[str]:
 def leftovers(lake: Lake, run: str, *, before: float, logs_before: float) -> list[Stored]:
     """Files of a run that stays and that nobody reads any more: old logs and notes, tables that its manifests do not name."""
     folder, found = lake.run_folder(run), []
-    named = _named_tables(lake, run)
+    named = {stage: _named_by(lake, run, stage) for stage in set(_REWRITTEN.values())}
     for file in lake.below(folder):
         top = file.path.removeprefix(f"{folder}/").partition("/")[0]
         is_log = top in ("logs", "ends", "waiting") and file.written < logs_before
-        is_unnamed = top in _REWRITTEN and named is not None and file.path not in named and file.written < before
+        tables = named[_REWRITTEN[top]] if top in _REWRITTEN else None
+        is_unnamed = tables is not None and file.path not in tables and file.written < before
         if is_log or is_unnamed or file.path == f"{folder}/{_REMOVING}":
             found.append(file)
     return found
 
 
-def _named_tables(lake: Lake, run: str) -> set[str] | None:
-    """The tables that the run's manifests name; None while one of them is not written, for its job may have written its tables already."""
-    manifests = [lake.document(f"{lake.run_folder(run)}/manifests/{stage}.json") for stage in ("ingest", "describe")]
-    if not all(manifests):
+def _named_by(lake: Lake, run: str, stage: str) -> set[str] | None:
+    """The files that the stage's manifest names; None without one, for a job may have written its files already."""
+    manifest = lake.document(f"{lake.run_folder(run)}/manifests/{stage}.json")
+    if manifest is None:
         return None
-    told: list[Mapping[str, Any]] = [manifest for manifest in manifests if manifest]
-    files = [file["path"] for manifest in told for dataset in manifest["datasets"].values() for file in dataset["files"]]
-    return {*files, told[1]["notes"]["index"]["path"]}
+    index = [manifest["notes"]["index"]] if stage == "describe" else []
+    return {file["path"] for file in (*index, *(file for told in manifest["datasets"].values() for file in told["files"]))}
 
 
 def with_rows(lake: Lake, folder: str, parts: Collection[str]) -> list[File]:

@@ -7,12 +7,12 @@ digest their stage read, and keep saying it: the rewritten manifest lists under 
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from pomona import erasing, snapshots
+from pomona.formats import arrow_schema, parquet
 from pomona.keeping import with_rows
 from pomona.lake import Lake, digest
 from pomona.outcome import File
@@ -58,7 +58,7 @@ def move_images(lake: Lake, run: str, moves: Moves, *, forgotten: str = "") -> N
     files: dict[str, list[File]] = {}
     for dataset in ("placements", "roster"):
         table = erasing.without_rows(renamed(lake.read_rows(_files(manifest, dataset)), moves), forgotten)
-        files[dataset] = [lake.write_rows(f"{lake.run_folder(run)}/{dataset}", dataset, table)]
+        files[dataset] = [write_table(lake, f"{lake.run_folder(run)}/{dataset}", table)]
     files["images"] = with_rows(lake, "parts/images", table["part"].to_pylist())
     put_manifest(lake, manifest, files, notes=erasing.without_items(manifest["notes"], forgotten) if forgotten else manifest["notes"])
 
@@ -70,7 +70,7 @@ def move_descriptors(lake: Lake, run: str, moves: Moves, *, forgotten: str = "")
         return
     before = File(**manifest["notes"]["index"])
     index = erasing.without_rows(renamed(lake.read_rows([before]), moves), forgotten)
-    after = write_index(lake, run, index)
+    after = write_table(lake, f"{lake.run_folder(run)}/descriptors", index)
     files = with_rows(lake, f"parts/descriptors/{manifest['notes']['extractor']}", index["part"].to_pylist())
     notes = erasing.without_items(manifest["notes"], forgotten) if forgotten else manifest["notes"]
     put_manifest(lake, manifest, {"descriptors": files}, notes={**notes, "index": asdict(after)})
@@ -78,13 +78,17 @@ def move_descriptors(lake: Lake, run: str, moves: Moves, *, forgotten: str = "")
         lake.remove(before.path)
 
 
-def write_index(lake: Lake, run: str, index: pa.Table) -> File:
-    """Writes which part holds what of the run, under a name of its own."""
-    import pyarrow.parquet as pq
+def write_part(lake: Lake, folder: str, rows: pa.Table) -> File:
+    """Writes a shared part as its stage does; rows of an earlier release keep their own columns."""
+    dataset = folder.split("/")[1]
+    if rows.schema.names == arrow_schema(dataset).names:
+        return lake.write_rows(folder, dataset, rows)
+    return write_table(lake, folder, rows)
 
-    buffer = io.BytesIO()
-    pq.write_table(index, buffer)
-    return lake.write_file(f"{lake.run_folder(run)}/descriptors", "index-{sha256}.parquet", buffer.getvalue(), rows=index.num_rows)
+
+def write_table(lake: Lake, folder: str, table: pa.Table, name: str = "{sha256}.parquet") -> File:
+    """Writes a table with the columns that it has, by default under the name of its bytes."""
+    return lake.write_file(folder, name, parquet(table), rows=table.num_rows)
 
 
 def move_snapshot(lake: Lake, moves: Moves, *, forgotten: str = "") -> None:

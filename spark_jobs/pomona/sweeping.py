@@ -6,6 +6,7 @@ import io
 import json
 
 from pomona import erasing
+from pomona.formats import parquet
 from pomona.lake import Lake
 from pomona.storage import Stored
 
@@ -69,8 +70,7 @@ def cleaned(data: bytes, suffix: str, content: str) -> bytes:
         table = pq.read_table(io.BytesIO(data))
         if not erasing.mentions(table, content):
             return data
-        pq.write_table(erasing.without_rows(table, content), buffer := io.BytesIO())
-        return buffer.getvalue()
+        return parquet(erasing.without_rows(table, content))
     if suffix == "html":
         return erasing.without_pictures(data.decode(), content).encode()
     if content.encode() not in data:

@@ -194,6 +194,15 @@ def test_what_is_given_wrong_is_one_line_and_exit_code_2(
     assert capsys.readouterr().err.startswith(said)
 
 
+def test_without_mlflow_nothing_is_begun(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    for variable, value in {"NAME": "tests", "LAKE": folder / "lake", "TRACKING": "http://127.0.0.1:9"}.items():
+        monkeypatch.setenv(f"POMONA_{variable}", str(value))
+    before = files(folder)
+    assert command.main([f"--sha={sha256(image_of(folder))}"]) == 2
+    assert capsys.readouterr().err.startswith("MLflow at http://127.0.0.1:9 does not answer (")
+    assert (files(folder), forgotten.contents(lake_of(folder))) == (before, frozenset())
+
+
 def test_the_command_says_who_trained_on_it(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     for variable, value in {"NAME": "tests", "LAKE": folder / "lake", "TRACKING": f"sqlite:///{folder}/mlflow.db"}.items():
         monkeypatch.setenv(f"POMONA_{variable}", str(value))

@@ -108,7 +108,7 @@ def _pack(sweep: Sweep, parts: Collection[Stored], runs: Collection[str]) -> int
         LOG.info("tidy: %d small parts of %s become %d", sum(map(len, bundles)), folder, len(bundles))
         moves: dict[str, str] = {}
         for bundle in bundles:
-            made = compaction.packed(lake, dataset, folder, bundle)
+            made = compaction.packed(lake, folder, bundle)
             moves |= {part.path.rpartition("/")[2]: made.name for part in bundle}
             sweep.freed -= made.bytes
         if dataset == "images":
