@@ -10,7 +10,7 @@ FIRST = $(firstword $(wildcard $(BIN)/python) $(PYTHON))
 # Where it is set (many containers), every process would compile Airflow and Spark's Python anew: 2 s each.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run up down check-settings serve queue history served rollback release test test-heavy test-faults test-s3 test-arrivals test-compose test-emr test-spark35 lint bench ablation checked setup lock s3-jars package compose-env
+.PHONY: help run up down check-settings serve queue history served rollback release tidy forget test test-heavy test-faults test-s3 test-arrivals test-compose test-emr test-spark35 lint bench ablation checked setup lock s3-jars package compose-env
 help:  ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## /\1\t/' | expand -t 16
 
@@ -40,6 +40,12 @@ served: setup  ## which version is champion, since when and why; AT='2026-11-17 
 
 rollback: setup  ## an earlier version is checked, made champion and held there; REASON='…' TO=version, by default the one before
 	@$(BIN)/python -m run.champion rollback --to="$${TO:-}" --reason="$${REASON:-}"
+
+tidy: setup  ## removes runs, parts and logs that nobody needs any more, packs small parts together; DRY=1 only says what would go
+	@$(BIN)/python -m run.tidy --dry="$${DRY:-}"
+
+forget: setup  ## takes an image out of lake, reports and MLflow for good, names the versions that trained on it; SHA=… REASON='…'
+	@$(BIN)/python -m run.forget --sha="$${SHA:-}" --reason="$${REASON:-}"
 
 release: setup  ## ends the hold of a rollback: better models are promoted again
 	@$(BIN)/python -m run.champion release --reason="$${REASON:-}"

@@ -138,3 +138,13 @@ def test_a_file_written_in_pieces_is_the_same_as_one_written_whole_and_a_broken_
         lake.write_stream("f", "streamed", broken)
     assert lake.get("f/streamed") == b"onetwo"
     assert sorted(path.name for path in (tmp_path / "n" / "f").iterdir()) == ["streamed", "whole"]
+
+
+def test_what_lies_below_a_folder_is_told_with_size_and_time_and_a_killed_writers_half_file_too(lake, tmp_path):
+    lake.put("f/b/two", b"22")
+    lake.put("f/one", b"1")
+    (tmp_path / "n" / "f" / ".writing-x").write_bytes(b"half")
+    found = lake.below("f")
+    assert [(file.path, file.bytes) for file in found] == [("f/.writing-x", 4), ("f/b/two", 2), ("f/one", 1)]
+    assert all(abs(file.written - (tmp_path / "n" / file.path).stat().st_mtime) < 1e-3 for file in found)
+    assert lake.below("g") == []

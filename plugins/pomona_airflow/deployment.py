@@ -52,6 +52,8 @@ class Deployment:
     tracking: str
     schedule: str
     score_schedule: str
+    tidy_schedule: str
+    keep_runs: int
     state: Path
     deferrable: bool
     emr: Emr
@@ -115,6 +117,8 @@ class Deployment:
             tracking=tracking,
             schedule=check.cron("POMONA_SCHEDULE", read("POMONA_SCHEDULE")),
             score_schedule=check.cron("POMONA_SCORE_SCHEDULE", read("POMONA_SCORE_SCHEDULE") or "0 * * * *"),
+            tidy_schedule=check.cron("POMONA_TIDY_SCHEDULE", _unless_none(read("POMONA_TIDY_SCHEDULE") or "0 4 * * 0")),
+            keep_runs=check.number(read, "POMONA_KEEP_RUNS", 20, 1),
             state=state,
             deferrable=check.truth("POMONA_DEFERRABLE", read("POMONA_DEFERRABLE")),
             emr=emr,
@@ -201,6 +205,10 @@ def _events(read: Read, engine: str, state: Path) -> str:
     if given == "none" or (not given and engine in ON_AWS):
         return ""
     return check.place("POMONA_SPARK_EVENTS", given or str(state / "events"))
+
+
+def _unless_none(value: str) -> str:
+    return "" if value == "none" else value
 
 
 def _s3(read: Read) -> S3:

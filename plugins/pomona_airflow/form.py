@@ -1,4 +1,4 @@
-"""The trigger forms: of `retrain` one field for each knob, with the command line's own bounds; of `rollback` its three."""
+"""The trigger forms: of `retrain` one field for each knob, with the command line's own bounds; of `rollback` and `tidy` their few."""
 
 from __future__ import annotations
 
@@ -24,6 +24,16 @@ def rollback_params() -> dict[str, Param]:
         "version": Param(0, type="integer", minimum=0, title="Version", description=version),
         "reason": Param(None, type=["null", "string"], title="Reason", description="Why, in words. The ledger of promotions keeps it."),
         "release": Param(False, type="boolean", title="Release", description=release),
+    }
+
+
+def tidy_params(keep_runs: int) -> dict[str, Param]:
+    """How many runs stay, and whether it is only told what would go."""
+    keep = "How many of the last runs stay, besides those of every version that was champion or that MLflow still has."
+    dry = "Changes nothing: the log says what would go."
+    return {
+        "keep_runs": Param(keep_runs, type="integer", minimum=1, title="Runs kept", description=keep),
+        "dry": Param(False, type="boolean", title="Dry run", description=dry),
     }
 
 

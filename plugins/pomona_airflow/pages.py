@@ -10,7 +10,7 @@ from fastapi.responses import HTMLResponse, Response
 
 from pomona.command import run_key
 from pomona.outcome import BadInput
-from pomona.stages import ROLLBACK, STAGES
+from pomona.stages import ROLLBACK, STAGES, TIDY
 from pomona_airflow.deployment import Deployment
 from pomona_airflow.links import PREFIX
 
@@ -58,9 +58,9 @@ def run(run: str, user: GetUserDep) -> HTMLResponse:
     deployment, key = Deployment.from_environment(), run_key(run)
     lake = Lake(deployment.lake, deployment.name, deployment.s3)
     rows = []
-    rolled_back = lake.outcome(key, ROLLBACK.name)
-    for stage, declared in ({ROLLBACK.name: ROLLBACK} if rolled_back else STAGES).items():
-        outcome = rolled_back or lake.outcome(key, stage)
+    alone = next((job for job in (ROLLBACK, TIDY) if lake.outcome(key, job.name)), None)
+    for stage, declared in ({alone.name: alone} if alone else STAGES).items():
+        outcome = lake.outcome(key, stage)
         state, line, seconds = (
             (outcome["status"], outcome["line"], f"{outcome['seconds']:.1f} s") if outcome else ("", f"not yet: {declared.help}", "")
         )

@@ -17,6 +17,7 @@ from typing import IO, Any, TypeVar
 
 from pomona import store_faults, traffic
 from pomona.s3 import S3
+from pomona.storage import Stored
 
 LOG = logging.getLogger("pomona")
 # s3fs's and botocore's own retries are off, for layers multiply: eight tries within some ten seconds are all there are.
@@ -183,6 +184,14 @@ class Bucket:
             if not page.get("IsTruncated"):
                 return
             asked = {**asked, "ContinuationToken": page["NextContinuationToken"]}
+
+    def below(self, folder: str) -> list[Stored]:
+        start = len(self._at("")["Key"])
+        entries = (entry for page in self._pages(folder, delimiter="") for entry in page.get("Contents", []))
+        return sorted(
+            (Stored(entry["Key"][start:], int(entry["Size"]), entry["LastModified"].timestamp()) for entry in entries),
+            key=lambda file: file.path,
+        )
 
     def remove(self, path: str) -> None:
         self._called("delete_object", **self._at(path))

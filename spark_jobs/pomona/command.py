@@ -11,8 +11,10 @@ from typing import Any
 
 from pomona.knobs import KNOBS, BadKnob, Knob, KnobValue, resolve
 from pomona.s3 import S3
-from pomona.stages import JOBS, ROLLBACK, SCORE, Stage
+from pomona.stages import JOBS, ROLLBACK, SCORE, TIDY, Stage
 
+# What one job alone is told: fields of an order under their own names.
+_OWN = ("started_by", "require_approval", "version", "reason", "release", "keep_runs", "events", "dry")
 _SLUG = re.compile(r"[^A-Za-z0-9._-]+")
 
 
@@ -35,8 +37,9 @@ class Place:
 class Order:
     """A parsed command line: the stage, where it works, its knobs, its job's name, and what one stage alone is told.
 
-    `resolved` (all knobs) is for ingest, `started_by` for ingest and rollback, `require_approval` for register, the rest for rollback:
-    `version` 0 is the champion before this one, and `release` ends a hold instead.
+    `resolved` (all knobs) is for ingest, `started_by` for ingest and rollback, `require_approval` for register. For rollback: `version` 0
+    is the champion before this one, `release` ends a hold instead. For tidy: how many runs stay, the folder of Spark's event logs (empty:
+    none), and `dry` for a look only.
     """
 
     stage: Stage
@@ -50,6 +53,9 @@ class Order:
     version: int = 0
     reason: str = ""
     release: bool = False
+    keep_runs: int = 20
+    events: str = ""
+    dry: bool = False
 
     @property
     def s3(self) -> S3:
@@ -116,6 +122,12 @@ def score_arguments(place: Place, *, job: str = "", asked: int = 0) -> list[str]
     return [*_first(SCORE.name, place, job, asked), "--unlabelled", place.unlabelled]
 
 
+def tidy_arguments(place: Place, *, keep_runs: int, events: str, dry: bool, job: str = "", asked: int = 0) -> list[str]:
+    """The arguments of `run_stage.py` for tidying the lake, or with `dry` for saying what that would do."""
+    words = [*_first(TIDY.name, place, job, asked), f"--keep-runs={keep_runs}", f"--events={events}"]
+    return [*words, "--dry"] if dry else words
+
+
 def _first(stage: str, place: Place, job: str, asked: int) -> list[str]:
     """What every job is told: its stage, its name if it has one, where it works."""
     words = [stage, *(["--job", job, "--asked", str(asked)] if job else [])]
@@ -152,6 +164,12 @@ def parser() -> argparse.ArgumentParser:
             command.add_argument("--release", action="store_true", help="no rollback: lets automatic promotion go on")
         if stage is SCORE:
             command.add_argument("--unlabelled", required=True, help="folder or URI of the pictures that nobody has labelled")
+        if stage is TIDY:
+            command.add_argument(
+                "--keep-runs", type=_keep_runs, default=20, help="how many of the last runs stay, besides those of versions"
+            )
+            command.add_argument("--events", default="", help="folder or URI of Spark's event logs; empty: none are kept")
+            command.add_argument("--dry", action="store_true", help="changes nothing, only says what would go")
     return top
 
 
@@ -170,7 +188,7 @@ def parse(words: Sequence[str]) -> Order:
     knobs = resolve(given)
     of_stage = {name: knobs[name] for name in stage.knobs}
     whole = read.get("resolved") or knobs
-    own = {name: read[name] for name in ("started_by", "require_approval", "version", "reason", "release") if name in read}
+    own = {name: read[name] for name in _OWN if name in read}
     return Order(stage, place, of_stage, whole, job=read["job"], asked=read["asked"], **own)
 
 
@@ -191,6 +209,12 @@ def _reader(knob: Knob) -> Any:
 def _version(text: str) -> int:
     if not text.isdigit():
         raise argparse.ArgumentTypeError(f"{text!r} is no version: give its number, or 0 for the champion before this one")
+    return int(text)
+
+
+def _keep_runs(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} runs cannot be kept: give a whole number from 1")
     return int(text)
 
 

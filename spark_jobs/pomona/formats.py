@@ -30,6 +30,14 @@ def arrow_schema(dataset: str) -> pa.Schema:
     return pa.schema([(column.name, simple[column.type]) for column in DATASETS[dataset].columns])
 
 
+def parquet(table: pa.Table) -> bytes:
+    """The table as one Parquet file, whatever its columns are: those of an earlier release too."""
+    import pyarrow.parquet as pq
+
+    pq.write_table(table, buffer := io.BytesIO())
+    return buffer.getvalue()
+
+
 def npz(arrays: Mapping[str, np.ndarray]) -> bytes:
     """The arrays as an uncompressed `.npz` without clock times, so that equal arrays are equal bytes."""
     import numpy as np

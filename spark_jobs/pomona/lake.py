@@ -26,7 +26,7 @@ from pomona.formats import arrow_schema, npz
 from pomona.outcome import BadInput, File
 from pomona.s3 import AWS, S3
 from pomona.stages import JOBS
-from pomona.storage import BLOCK_BYTES, Hashing, Storage, at_once, storage
+from pomona.storage import BLOCK_BYTES, Hashing, Storage, Stored, at_once, storage
 
 if TYPE_CHECKING:
     import numpy as np
@@ -84,6 +84,9 @@ class Lake:
 
     def folders(self, folder: str) -> list[str]:
         return self._storage.folders(folder)
+
+    def below(self, folder: str) -> list[Stored]:
+        return self._storage.below(folder)
 
     def remove(self, path: str) -> None:
         self._storage.remove(path)

@@ -27,6 +27,15 @@ _Asked = TypeVar("_Asked")
 _Answer = TypeVar("_Answer")
 
 
+@dataclass(frozen=True)
+class Stored:
+    """One stored file: its path below the root, its bytes, and when it was written, in seconds by the store's own clock."""
+
+    path: str
+    bytes: int
+    written: float
+
+
 class Storage(Protocol):
     """What lake and landing ask of a place. Paths are below its root; a missing file is a FileNotFoundError."""
 
@@ -56,6 +65,9 @@ class Storage(Protocol):
 
     def folders(self, folder: str) -> list[str]:
         """The names of the folders right below the folder, sorted; none when it is missing."""
+
+    def below(self, folder: str) -> list[Stored]:
+        """Every file below the folder, sorted by path, half-written ones of killed writers among them; none when it is missing."""
 
     def remove(self, path: str) -> None:
         """Removes a file or a folder with all that is in it; it may be missing."""
@@ -143,6 +155,16 @@ class Folder:
                 return sorted(entry.name for entry in entries if entry.is_dir() == folders and not entry.name.startswith("."))
         except (FileNotFoundError, NotADirectoryError):
             return []
+
+    def below(self, folder: str) -> list[Stored]:
+        found = []
+        for place, _, names in os.walk(self.location(folder)):
+            for name in names:
+                # Between listing and question a writer may have renamed it.
+                with contextlib.suppress(FileNotFoundError):
+                    state = (file := Path(place, name)).stat()
+                    found.append(Stored(file.relative_to(self.root).as_posix(), state.st_size, state.st_mtime))
+        return sorted(found, key=lambda file: file.path)
 
     def remove(self, path: str) -> None:
         target = Path(self.location(path))

@@ -97,6 +97,18 @@ def version(tracking: str, name: str, number: int) -> Champion:
     return Champion(number, found.tags.get(RUN_TAG, ""), dict(found.tags), broken)
 
 
+def versions(tracking: str, name: str) -> dict[int, str]:
+    """The run key of each version that there is, by number."""
+    client, page = connect(tracking), None
+    found: dict[int, str] = {}
+    while True:
+        listed = client.search_model_versions(f"name = '{name}'", page_token=page)
+        found |= {int(version.version): str(version.tags.get(RUN_TAG, "")) for version in listed}
+        page = listed.token
+        if not page:
+            return dict(sorted(found.items()))
+
+
 def fetch(tracking: str, name: str, version: int, folder: Path) -> Path:
     """The model folder of a version, copied afresh to `folder/<version>`.
 

@@ -43,6 +43,15 @@ def test_the_first_page_says_what_starts_a_run_by_itself(client: TestClient, mon
     assert "nobody watches for them. It also runs by its schedule, <code>0 3 * * *</code>." in text
 
 
+def test_the_page_of_a_tidy_tells_of_it_alone(client: TestClient, tmp_path: Path) -> None:
+    outcomes = tmp_path / "lake" / "fruit" / "runs" / KEY / "outcomes"
+    outcomes.mkdir(parents=True)
+    (outcomes / "tidy.json").write_text(json.dumps({"status": "done", "line": "3 of 9 runs gone", "seconds": 2.0}))
+    text = client.get(f"/runs/{RUN}").text
+    assert "3 of 9 runs gone" in text
+    assert "describe" not in text
+
+
 def test_the_page_of_a_run_says_what_started_it(client: TestClient, tmp_path: Path) -> None:
     manifests = tmp_path / "lake" / "fruit" / "runs" / KEY / "manifests"
     manifests.mkdir(parents=True)

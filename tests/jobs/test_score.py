@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pomona import command, scored, tracking
+from pomona import command, forgotten, scored, tracking
 from pomona.outcome import BadInput, Result
+from pomona.sweeping import sweep
 from pomona.work import Work
 from run_stage import done
 from tests import drawn_model
@@ -128,6 +130,36 @@ def test_a_file_that_is_no_picture_has_its_reason_and_is_not_asked_about_twice(p
     assert "broken" in place.rows["broken.jpg"]["reason"] and place.rows["broken.jpg"]["label"] is None
     assert place.rows["away.jpg"]["reason"] == "a link that leads nowhere"
     assert place.score().status == "nothing_new"
+
+
+def test_a_forgotten_picture_is_neither_asked_about_nor_named(place: Place) -> None:
+    data = drawn_model.picture("plum", 1)
+    place.put("gone.jpg", data)
+    place.put("here.jpg", drawn_model.picture("plum", 2))
+    content = hashlib.sha256(data).hexdigest()
+    forgotten.record(place.runs.lake, content, by="ann", reason="asked for it", learnt={})
+    assert place.score().counts["rejected"] == 1
+    assert (place.rows["gone.jpg"]["reason"], place.rows["gone.jpg"]["content"], place.rows["here.jpg"]["label"]) == (
+        "forgotten",
+        None,
+        "plum",
+    )
+    assert content.encode() not in Path(place.runs.lake.location("runs/s1/scored.csv")).read_bytes()
+
+
+def test_forgetting_takes_a_picture_out_of_what_was_scored(place: Place) -> None:
+    data = drawn_model.picture("plum", 1)
+    content = hashlib.sha256(data).hexdigest()
+    place.put("gone.jpg", data)
+    place.put("here.jpg", drawn_model.picture("plum", 2))
+    place.score()
+    place.put("more.jpg", drawn_model.picture("plum", 3))
+    place.score()
+    assert content in {row["content"] for row in place.rows.values()}
+    sweep(place.runs.lake, content)
+    assert sorted(place.rows) == ["here.jpg", "more.jpg"]
+    held = [path for path in Path(place.runs.lake.location("")).rglob("*") if path.is_file() and content.encode() in path.read_bytes()]
+    assert held == []
 
 
 def test_a_champion_without_files_is_named_and_nothing_is_written(place: Place) -> None:

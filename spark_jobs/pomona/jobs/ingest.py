@@ -9,11 +9,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pomona import newness, tracking
+from pomona.forgotten import REASON as FORGOTTEN
+from pomona.forgotten import contents
 from pomona.formats import arrow_schema
 from pomona.lake import Lake
 from pomona.landing import Unsteady
@@ -33,14 +35,14 @@ if TYPE_CHECKING:
 _SHOWN = 200
 
 
-def take(landing: Source, lake: Lake, *, max_megapixels: float) -> Transform:
-    """A transform of listed files (path, size, version) into one row each, writing the readable ones into parts."""
+def take(landing: Source, lake: Lake, *, max_megapixels: float, forgotten: Collection[str] = ()) -> Transform:
+    """A transform of listed files (path, size, version) into one row each, writing the readable ones that are not forgotten into parts."""
 
     def transform(batches: Batches) -> Iterator[pa.RecordBatch]:
         packer = _Packer(lake)
         with contextlib.closing(read_in_time(landing, (row for batch in batches for row in batch.to_pylist()))) as readings:
             for row, reading in readings:
-                packer.add(row, *_opened(reading, max_megapixels))
+                packer.add(row, *_opened(reading, max_megapixels, forgotten))
                 # Half a part waits, so that the last one is no small rest.
                 if packer.bytes >= 1.5 * PART_BYTES:
                     yield packer.flush(PART_BYTES)
@@ -49,7 +51,7 @@ def take(landing: Source, lake: Lake, *, max_megapixels: float) -> Transform:
     return transform
 
 
-def _opened(reading: Reading, max_megapixels: float) -> tuple[dict[str, Any] | None, str, bool]:
+def _opened(reading: Reading, max_megapixels: float, forgotten: Collection[str]) -> tuple[dict[str, Any] | None, str, bool]:
     """(images row or None, reason, whether the reason is final)."""
     from pomona.vision.decode import BadImage, check
 
@@ -62,6 +64,8 @@ def _opened(reading: Reading, max_megapixels: float) -> tuple[dict[str, Any] | N
     except BadImage as error:
         return None, str(error), True
     content = hashlib.sha256(reading).hexdigest()
+    if content in forgotten:
+        return None, FORGOTTEN, True
     return {"content": content, "image": reading, "format": header.format, "width": header.width, "height": header.height}, "", True
 
 
@@ -154,7 +158,7 @@ def _take_in(work: Work, zone: Zone, new: pd.DataFrame) -> pd.DataFrame:
     tasks = max(PARTS_A_CORE * work.cores, int(new["size"].sum() // PART_BYTES))
     listed = Tasks.over_table(work.context, pa.Table.from_pandas(new, preserve_index=False), tasks)
     seen = work.context.accumulator(0)
-    transform = _counting(take(zone, work.lake, max_megapixels=work.knobs["max_megapixels"]), seen)
+    transform = _counting(take(zone, work.lake, max_megapixels=work.knobs["max_megapixels"], forgotten=contents(work.lake)), seen)
     with work.progress(lambda: seen.value, len(new), "files"):
         taken: pd.DataFrame = listed.map(transform).table(snapshots.taken_schema()).to_pandas()
         return taken

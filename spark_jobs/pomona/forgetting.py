@@ -1,0 +1,188 @@
+"""An image is taken out of the lake and out of what MLflow keeps: bytes, thumbnails, descriptors, rows and its name.
+
+The record comes first, so that from then on nothing takes the image in again, and says who trained on it while that can still be read.
+Parts without it are written beside the old ones, runs are rewritten one by one, each from its last stage to its first, and the old parts
+go last: killed anywhere, every manifest names what is there, and the same call ends the job. What was fitted with the image stays as it
+is: weights hold no image, and the versions are named.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import math
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from pomona import artifacts, erasing, forgotten, rewriting, tracking
+from pomona.artifacts import Artifacts
+from pomona.datasets import DATASETS
+from pomona.formats import parquet
+from pomona.keeping import leftovers
+from pomona.lake import Lake
+from pomona.lease import hold
+from pomona.outcome import File
+from pomona.stages import STAGES
+from pomona.storage import at_once
+from pomona.sweeping import sweep
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_PROBES, _TRAINED_ON = "artifacts/probes.parquet", "artifacts/trained_on.parquet"
+_INDEX_BLOCK_BYTES = 64 << 10
+
+
+def forget(lake: Lake, tracked: str, content: str, *, by: str, reason: str) -> dict[str, Any]:
+    """The record of the forgotten content, once nothing else holds it; called again it finishes what a killed call left."""
+    with hold(lake, f"forget {content[:12]}…"):
+        models = artifacts.of_models(tracked, lake.name)
+        known = forgotten.entry_of(lake, content)
+        learnt = {} if known else who_learnt(lake, tracked, models, content)
+        entry = known or forgotten.record(lake, content, by=by, reason=reason, learnt=learnt)
+        parts = _parts_with(lake, content)
+        moves = {part.rpartition("/")[2]: _part_without(lake, part, content) for part in parts}
+        reports = {each.run: each for each in artifacts.of_runs(tracked, lake.name)}
+        for run in lake.folders("runs"):
+            _forget_in_run(lake, run, content, moves, reports)
+            for file in leftovers(lake, run, before=math.inf, logs_before=-math.inf):
+                lake.remove(file.path)
+        for model in models:
+            _forget_in_model(model, content)
+        rewriting.move_snapshot(lake, moves, forgotten=content)
+        for part in parts:
+            lake.remove(part)
+        sweep(lake, content)
+        _blank_orphans(lake, reports, content)
+    return entry
+
+
+def who_learnt(lake: Lake, tracked: str, models: Iterable[Artifacts], content: str) -> dict[str, list[Any]]:
+    """The numbers of the versions that trained on the content, and the runs, those among them that have no version."""
+    runs = {model.run for model in models if _holds(model.get(_TRAINED_ON), content)}
+    for run in lake.folders("runs"):
+        manifest = lake.document(f"{lake.run_folder(run)}/manifests/ingest.json")
+        files = [File(**file) for file in manifest["datasets"]["roster"]["files"]] if manifest else []
+        rows = lake.read_rows(files, ["content", "split"]).to_pylist() if files else []
+        if {"content": content, "split": "train"} in rows:
+            runs.add(run)
+    return {
+        "versions": [number for number, run in tracking.versions(tracked, lake.name).items() if run in runs],
+        "runs": sorted(runs),
+    }
+
+
+def _holds(data: bytes | None, content: str) -> bool:
+    return data is not None and erasing.mentions(_table(data), content)
+
+
+def _parts_with(lake: Lake, content: str) -> list[str]:
+    """The paths of the images and descriptors parts that hold the content, named by anybody or not."""
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    def holds(path: str) -> bool:
+        with lake.opened(path, _INDEX_BLOCK_BYTES) as file:
+            return bool(pc.any(pc.equal(pq.read_table(file, columns=["content"])["content"], content)).as_py())
+
+    paths = [file.path for file in lake.below("parts") if file.path.endswith(".parquet")]
+    return [path for path, found in zip(paths, at_once(holds, paths), strict=True) if found]
+
+
+def _part_without(lake: Lake, path: str, content: str) -> str:
+    """The name of the part that holds the other rows of this one; its own where there are none."""
+    folder, _, name = path.rpartition("/")
+    rows = erasing.without_rows(lake.read_rows([File(path, "", 0, 0)]), content)
+    return rewriting.write_part(lake, folder, rows).name if rows.num_rows else name
+
+
+def _forget_in_run(lake: Lake, run: str, content: str, moves: rewriting.Moves, reports: dict[str, Artifacts]) -> None:
+    """Takes the content out of the run, what tells that it was there last: a call that was killed in between begins this run anew."""
+    folder = lake.run_folder(run)
+    manifest = lake.document(f"{folder}/manifests/ingest.json")
+    placements = [File(**file) for file in manifest["datasets"]["placements"]["files"]] if manifest else []
+    rows = [row for row in lake.read_rows(placements, ["path", "content"]).to_pylist() if row["content"] == content] if placements else []
+    if rows:
+        for stage in reversed([stage for stage in STAGES if stage not in ("ingest", "describe")]):
+            _forget_in_stage(lake, run, stage, content, {str(row["path"]) for row in rows})
+        _blank(lake, run, reports, content)
+    rewriting.move_descriptors(lake, run, moves, forgotten=content if rows else "")
+    rewriting.move_images(lake, run, moves, forgotten=content if rows else "")
+
+
+def _forget_in_stage(lake: Lake, run: str, stage: str, content: str, paths: set[str]) -> None:
+    """Takes the content out of what the stage of the run wrote, and lets its manifest say so."""
+    manifest = lake.document(f"{lake.run_folder(run)}/manifests/{stage}.json")
+    if manifest is None:
+        return
+    own = {name: told for name, told in manifest["datasets"].items() if name not in DATASETS or not DATASETS[name].shared}
+    files = {name: [_file_without(lake, File(**file), content, paths) for file in told["files"]] for name, told in own.items()}
+    rewriting.put_manifest(lake, manifest, files, notes=erasing.without_items(manifest["notes"], content))
+
+
+def _file_without(lake: Lake, file: File, content: str, paths: set[str]) -> File:
+    """The file without the content, as it is now: an earlier call may have written it, and not the manifest that names it."""
+    folder, suffix = file.path.rpartition("/")[0], file.name.rpartition(".")[2]
+    if suffix == "csv":
+        return _records_without(lake, file, content, paths)
+    data = lake.get(file.path)
+    if suffix == "parquet":
+        table = erasing.without_rows(_table(data), content)
+        if table.num_rows != file.rows:
+            named = file.name.removesuffix(".parquet") == file.sha256
+            return rewriting.write_table(lake, folder, table, "{sha256}.parquet" if named else file.name)
+    if suffix == "json":
+        document = erasing.without_items(json.loads(data), content)
+        return lake.write_file(folder, file.name, f"{json.dumps(document, indent=1, ensure_ascii=False)}\n".encode(), rows=file.rows)
+    return File(file.path, hashlib.sha256(data).hexdigest(), len(data), file.rows)
+
+
+def _records_without(lake: Lake, file: File, content: str, paths: set[str]) -> File:
+    def write(out: Any) -> int:
+        n_records = 0
+        with lake.opened(file.path) as lines:
+            for record in erasing.without_records(lines, content, paths):
+                out.write(record)
+                n_records += 1
+        return max(0, n_records - 1)
+
+    return lake.write_stream(file.path.rpartition("/")[0], file.name, write)
+
+
+def _forget_in_model(model: Artifacts, content: str) -> None:
+    """Takes the content out of the model's probes and out of what says that it trained on it.
+
+    The name could stay there, for nobody can tell the image from it; but the record says already who trained on it, and an image that never
+    comes back needs not be kept out of a comparison.
+    """
+    if _holds(data := model.get(_TRAINED_ON), content):
+        model.put(_TRAINED_ON, parquet(erasing.without_rows(_table(data), content)))
+    probes = model.get(_PROBES)
+    if probes is not None:
+        table = _table(probes)
+        kept = [hashlib.sha256(image).hexdigest() != content for image in table["image"].to_pylist()]
+        if not all(kept):
+            model.put(_PROBES, parquet(table.filter(kept)))
+
+
+def _blank_orphans(lake: Lake, reports: dict[str, Artifacts], content: str) -> None:
+    """Takes the pictures out of every report whose run no longer says which images it had."""
+    for run in reports.keys() | set(lake.folders("runs")):
+        if not lake.exists(f"{lake.run_folder(run)}/manifests/ingest.json"):
+            _blank(lake, run, reports, content)
+
+
+def _blank(lake: Lake, run: str, reports: dict[str, Artifacts], content: str) -> None:
+    """Takes the pictures out of the run's report, in MLflow and in the lake."""
+    if run in reports and (page := reports[run].get("report.html")):
+        reports[run].put("report.html", erasing.without_pictures(page.decode(), content).encode())
+    path = f"{lake.run_folder(run)}/report.html"
+    if lake.exists(path):
+        lake.put(path, erasing.without_pictures(lake.get(path).decode(), content).encode())
+
+
+def _table(data: bytes | None) -> pa.Table:
+    import pyarrow.parquet as pq
+
+    return pq.read_table(io.BytesIO(data or b""))

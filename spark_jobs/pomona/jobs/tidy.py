@@ -1,0 +1,153 @@
+"""tidy: removes runs, parts and logs that nobody needs any more, and packs small parts together.
+
+In: the runs' manifests, the newest snapshot, the ledger of promotions, MLflow's versions. Out: fewer files that say the same. Nothing of
+Spark is started. Killed anywhere, every manifest that is there names what is there, and the next tidy does the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from pomona import compaction, keeping, promotions, reigns, rewriting, tracking
+from pomona.lake import Lake
+from pomona.outcome import Result
+from pomona.storage import storage
+from pomona.work import LOG, Work
+
+if TYPE_CHECKING:
+    from pomona.storage import Storage, Stored
+
+# A job writes its parts before the manifest that names them, and the retry of one that died finds them.
+GRACE_S = 86_400.0
+LOGS_S = 30 * 86_400.0
+
+
+class Sweep:
+    """Removes files, or only counts them; `freed` are their bytes."""
+
+    def __init__(self, lake: Lake, *, dry: bool) -> None:
+        self.lake, self.dry, self.freed = lake, dry, 0
+
+    def drop(self, files: Iterable[Stored], place: Storage | Lake | None = None) -> int:
+        """How many files there were."""
+        gone = list(files)
+        for file in gone:
+            if not self.dry:
+                (place or self.lake).remove(file.path)
+            self.freed += file.bytes
+        return len(gone)
+
+
+def run(work: Work) -> Result:
+    """One line on what went, or with `dry` on what would go."""
+    order, lake = work.order, work.lake
+    sweep, clock = Sweep(lake, dry=order.dry), _clock(lake)
+    before, logs_before = clock - GRACE_S, clock - LOGS_S
+    runs = keeping.sorted_out(lake, keep=order.keep_runs, wanted=_wanted(work), before=logs_before)
+    _remove_runs(sweep, runs.removed)
+    files, named = lake.below("parts"), keeping.named_parts(lake, runs.kept)
+    parts = [file for file in files if file.path.endswith(".parquet")]
+    # What a killed writer left half-written is no part.
+    sweep.drop(file for file in files if file not in parts and file.written < before)
+    n_dropped = sweep.drop(part for part in parts if part.path not in named and part.written < before)
+    n_packed = _pack(sweep, [part for part in parts if part.path in named], runs.kept)
+    for record, tables in keeping.STATES.items():
+        _drop_states(sweep, record, tables, before)
+    _drop_logs(sweep, work, runs.kept, before=before, logs_before=logs_before)
+    n_after = len(parts) - n_dropped - n_packed
+    verb = "would go" if order.dry else "gone"
+    line = (
+        f"{len(runs.removed):,} of {len(runs.removed) + len(runs.kept):,} runs {verb}; {len(parts):,} parts before, {n_after:,} after; "
+        f"{sweep.freed / 1e6:,.1f} MB {'would be ' if order.dry else ''}freed"
+    )
+    counts = {
+        "runs_removed": len(runs.removed),
+        "runs_kept": len(runs.kept),
+        "parts_before": len(parts),
+        "parts_after": n_after,
+        "bytes_freed": sweep.freed,
+    }
+    return Result(line, {}, counts, {"runs_removed": list(runs.removed)})
+
+
+def _clock(lake: Lake) -> float:
+    """The time by the store's own clock: when it wrote the lease that this job renews."""
+    leases = lake.below("leases")
+    if not leases:
+        raise RuntimeError("nobody holds the lake: tidy works under its lease alone")
+    return max(lease.written for lease in leases)
+
+
+def _wanted(work: Work) -> set[str]:
+    """This run, those of every version that was champion or that MLflow has, and the last judged one, which rollbacks are scored on."""
+    place, lake = work.order.place, work.lake
+    judged = lake.entry("judged", lake.last_number("judged")) or {}
+    changes = reigns.changes(promotions.LakeLedger(lake).read_all())
+    versions = tracking.versions(place.tracking, place.name)
+    return {work.run, *versions.values(), *(change.run for change in changes), str(judged.get("run", ""))}
+
+
+def _remove_runs(sweep: Sweep, runs: Collection[str]) -> None:
+    for run in runs:
+        sweep.freed += sum(file.bytes for file in sweep.lake.below(sweep.lake.run_folder(run)))
+        LOG.info("tidy: run %s %s", run, "would go" if sweep.dry else "goes")
+        if not sweep.dry:
+            keeping.remove_run(sweep.lake, run)
+
+
+def _pack(sweep: Sweep, parts: Collection[Stored], runs: Collection[str]) -> int:
+    """By how many there are fewer parts, once small ones are packed together and everything names the new ones."""
+    lake, fewer = sweep.lake, 0
+    for folder, inside in groupby(parts, key=lambda part: part.path.rpartition("/")[0]):
+        bundles = compaction.bundles(inside)
+        fewer += sum(len(bundle) - 1 for bundle in bundles)
+        if sweep.dry or not bundles:
+            continue
+        dataset = folder.split("/")[1]
+        LOG.info("tidy: %d small parts of %s become %d", sum(map(len, bundles)), folder, len(bundles))
+        moves: dict[str, str] = {}
+        for bundle in bundles:
+            made = compaction.packed(lake, folder, bundle)
+            moves |= {part.path.rpartition("/")[2]: made.name for part in bundle}
+            sweep.freed -= made.bytes
+        if dataset == "images":
+            rewriting.move_snapshot(lake, moves)
+        for run in runs:
+            if dataset == "images":
+                rewriting.move_images(lake, run, moves)
+            else:
+                rewriting.move_descriptors(lake, run, moves)
+        made_names = set(moves.values())
+        sweep.drop(part for bundle in bundles for part in bundle if part.path.rpartition("/")[2] not in made_names)
+    return fewer
+
+
+def _drop_states(sweep: Sweep, record: str, tables: Collection[str], before: float) -> None:
+    """Drops all states of the record but the newest, the only one that is read: each run that stays has its own copy of its placements."""
+    lake = sweep.lake
+    newest = lake.last_number(record)
+    entry = lake.entry(record, newest) or {}
+    named = {entry[table]["path"] for table in tables if entry}
+    earlier = {f"{record}/{number:06d}.json" for number in range(1, newest)}
+    files = lake.below(record)
+    sweep.drop(file for file in files if file.path in earlier)
+    sweep.drop(file for file in files if file.path.startswith(f"{record}/rows/") and file.path not in named and file.written < before)
+
+
+def _drop_logs(sweep: Sweep, work: Work, runs: Collection[str], *, before: float, logs_before: float) -> None:
+    """Drops old logs of runs, calls but the last, leases that were succeeded, and Spark's event logs."""
+    lake = sweep.lake
+    for run in runs:
+        sweep.drop(keeping.leftovers(lake, run, before=before, logs_before=logs_before))
+    call, lease = lake.last_number("calls"), lake.last_number("leases")
+    sweep.drop(file for file in lake.below("calls") if file.written < logs_before and file.path != f"calls/{call:06d}.json")
+    kept = {f"leases/{number:06d}.json" for number in (lease - 1, lease)}
+    sweep.drop(file for file in lake.below("leases") if file.path not in kept)
+    if work.order.events:
+        place = storage(work.order.events, work.order.s3)
+        events = place.below("")
+        # Another store has another clock: its newest log is its time.
+        newest = max((file.written for file in events), default=0.0)
+        sweep.drop((file for file in events if file.written < newest - LOGS_S), place)

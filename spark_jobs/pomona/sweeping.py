@@ -1,0 +1,87 @@
+"""What is left of a forgotten content in files of the lake that no manifest names: logs, scores, pages, tables of jobs that died."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Collection
+
+from pomona import erasing
+from pomona.formats import parquet
+from pomona.keeping import STATES
+from pomona.lake import Lake
+from pomona.stages import STAGES
+from pomona.storage import Stored
+
+# Who held these held the lease, or says who forgot what.
+_LEFT_ALONE = ("format.json", "leases/", "forgotten/", "parts/")
+
+
+def sweep(lake: Lake, content: str) -> None:
+    """Takes the content out of every such file, by what kind of file it is; states but the newest go, for nobody reads them."""
+    for record, tables in STATES.items():
+        _drop_states(lake, record, tables)
+    named = _named(lake)
+    for file in lake.below(""):
+        if file.path.rpartition("/")[2].startswith(".writing-"):
+            # Of a writer that died: who holds the lake knows of no other.
+            lake.remove(file.path)
+        elif file.path not in named and not file.path.startswith(_LEFT_ALONE):
+            _clean(lake, file, content)
+
+
+def _drop_states(lake: Lake, record: str, tables: Collection[str]) -> None:
+    newest = lake.last_number(record)
+    entry = lake.entry(record, newest) or {}
+    for number in range(1, newest):
+        lake.remove(f"{record}/{number:06d}.json")
+    for file in lake.below(f"{record}/rows"):
+        if file.path not in {entry[table]["path"] for table in tables if entry}:
+            lake.remove(file.path)
+
+
+def _named(lake: Lake) -> set[str]:
+    """The files of runs that a manifest of the chain names, and reports of runs that say which images they had: these are seen to already."""
+    found = set()
+    for run in lake.folders("runs"):
+        folder = lake.run_folder(run)
+        names = [name for name in lake.names(f"{folder}/manifests") if name.removesuffix(".json") in STAGES]
+        manifests = {name: lake.document(f"{folder}/manifests/{name}") or {} for name in names}
+        for manifest in manifests.values():
+            found |= {file["path"] for told in manifest["datasets"].values() for file in told["files"]}
+        if "describe.json" in manifests:
+            found.add(manifests["describe.json"]["notes"]["index"]["path"])
+        if "ingest.json" in manifests:
+            found.add(f"{folder}/report.html")
+    return found
+
+
+def _clean(lake: Lake, file: Stored, content: str) -> None:
+    """Writes the file anew if it says anything of the content."""
+    before = lake.get(file.path)
+    after = cleaned(before, file.path.rpartition(".")[2], content)
+    if after != before:
+        lake.put(file.path, after)
+
+
+def cleaned(data: bytes, suffix: str, content: str) -> bytes:
+    """The bytes of a file of this kind without the content; those of an unknown kind as they are.
+
+    Of a page outside of the runs nobody can tell which images it shows: its pictures go, and come back when its job writes it anew.
+    """
+    import pyarrow.parquet as pq
+
+    if suffix == "parquet":
+        table = pq.read_table(io.BytesIO(data))
+        if not erasing.mentions(table, content):
+            return data
+        return parquet(erasing.without_rows(table, content))
+    if suffix == "html":
+        return erasing.without_pictures(data.decode(), content).encode()
+    if content.encode() not in data:
+        return data
+    if suffix == "json":
+        return f"{json.dumps(erasing.without_items(json.loads(data), content), indent=1, ensure_ascii=False)}\n".encode()
+    if suffix == "csv":
+        return b"".join(erasing.without_records(data.splitlines(keepends=True), content, ()))
+    return b"".join(line for line in data.splitlines(keepends=True) if content.encode() not in line)

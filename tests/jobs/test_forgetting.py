@@ -1,0 +1,211 @@
+"""An image is forgotten: nothing of it is found in lake and MLflow any more, who trained on it is known, and it never comes back."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import shutil
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pomona import forgotten, lake, snapshots, tracking
+from pomona.forgetting import forget
+from pomona.lake import Lake
+from run import forget as command
+from tests.conftest import PROJECT, Runs
+from tests.dying_storage import Died, DyingFolder
+from tests.traces import traces
+from tests.whole_lake import faults, misnamed
+
+
+def sha256(image: bytes) -> str:
+    return hashlib.sha256(image).hexdigest()
+
+
+def test_nothing_is_found_of_a_forgotten_image_and_its_model_is_named_and_still_answers(runs: Runs) -> None:
+    runs.through("first")
+    probe, taught = of_split(runs, "test"), of_split(runs, "train")
+    at, places = runs.lake, (runs.folder / "lake", runs.folder / "artifacts")
+    beside = {
+        "asked/000001.jsonl": f'{{"content": "{sha256(taught)}"}}\n{{"content": "another"}}\n',
+        "scores/day.csv": f"one.jpg,{sha256(taught)}\ntwo.jpg,x\n",
+        "queue.html": '<main><img src="data:image/png;base64,iVBORw0KGgo="></main>',
+    }
+    for path, text in beside.items():
+        at.put(path, text.encode())
+    for image in (probe, taught):
+        kinds = {what for there in traces(image, *places).values() for what in there}
+        assert kinds == {"name", "image", "thumbnail"}, "the search finds what there is to be found"
+    assert any("probes.parquet" in path for path in traces(probe, places[1]))
+    assert any("report.html" in path for path in traces(taught, places[1]))
+
+    entry = forget(at, runs.tracking, sha256(taught), by="person (ann)", reason="asked by its owner")
+    assert (entry["versions"], entry["runs"], entry["by"], entry["reason"]) == ([1], ["first"], "person (ann)", "asked by its owner")
+    assert forget(at, runs.tracking, sha256(probe), by="person (ann)", reason="")["versions"] == []
+    for number, image in ((1, taught), (2, probe)):
+        assert traces(image, *places) == {f"tests/forgotten/00000{number}.json": {"name"}}
+    assert faults(at) == misnamed(at) == []
+    assert at.get("asked/000001.jsonl") == b'{"content": "another"}\n'
+    assert at.get("scores/day.csv") == b"two.jpg,x\n"
+    assert b"iVBOR" not in at.get("queue.html")
+
+    # It still lies in the landing zone.
+    results = runs.through("second")
+    assert results["ingest"].counts["rejected"] == 2
+    assert set(snapshots.latest(at).rejects["reason"]) == {"forgotten"}
+    assert results["describe"].counts["described"] == 0
+    # The champion gives its remaining probes' probabilities again, or the verdict would say that it does not.
+    verdict = runs.work("second", "evaluate").document("verdict")
+    assert verdict["champion"] == 1
+    assert "probe" not in verdict["reason"]
+    for number, image in ((1, taught), (2, probe)):
+        assert traces(image, *places) == {f"tests/forgotten/00000{number}.json": {"name"}}
+    assert runs.stage("third", "ingest").counts["new"] == 0
+
+
+def of_split(runs: Runs, split: str) -> bytes:
+    """An image of the split that the report shows."""
+    page = runs.lake.get("runs/first/report.html")
+    roster = runs.work("first", "register").table("roster").to_pylist()
+    images = ((runs.landing / row["path"]).read_bytes() for row in roster if row["split"] == split)
+    return next(image for image in images if next(iter(_thumbnails(image))) in page)
+
+
+def _thumbnails(image: bytes) -> list[bytes]:
+    import base64
+
+    from pomona.report.assembly import _thumbnail
+
+    return [base64.b64encode(_thumbnail(image))]
+
+
+@pytest.fixture(scope="module")
+def older(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a small lake, and an MLflow that knows nothing of it."""
+    folder = tmp_path_factory.mktemp("older")
+    with tarfile.open(PROJECT / "tests" / "old_lake" / "lake.tar.xz") as packed:
+        packed.extractall(folder, filter="data")
+    tracking.connect(f"sqlite:///{folder}/mlflow.db").search_experiments(max_results=1)
+    return folder
+
+
+@pytest.fixture
+def folder(older: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(older, tmp_path / "copy"))
+
+
+def lake_of(folder: Path) -> Lake:
+    return Lake(str(folder / "lake"), "tests")
+
+
+def image_of(folder: Path) -> bytes:
+    """A training image."""
+    return (folder / "landing" / "Training" / "Apple" / "r0_2_100.jpg").read_bytes()
+
+
+def forgot(folder: Path) -> dict[str, Any]:
+    return forget(lake_of(folder), f"sqlite:///{folder}/mlflow.db", sha256(image_of(folder)), by="person (ann)", reason="")
+
+
+def files(folder: Path) -> dict[str, Any]:
+    """Every file of the lake but its leases; of manifests and records what does not tell the time or what was tried before."""
+    found: dict[str, Any] = {}
+    for path in sorted(file for file in (folder / "lake").rglob("*") if file.is_file() and file.parent.name != "leases"):
+        name = path.relative_to(folder).as_posix()
+        if "/snapshots/0" in name or "/forgotten/" in name:
+            continue
+        found[name] = json.loads(path.read_text())["datasets"] if "/manifests/" in name else path.read_bytes()
+    return found
+
+
+def dying(folder: Path, at: int, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The changes that were made until the call died at the change of this number, if it did."""
+    place = DyingFolder(str(folder / "lake" / "tests"), at=at)
+    with monkeypatch.context() as patch:
+        patch.setattr(lake, "storage", lambda root, s3: place)
+        with contextlib.suppress(Died):
+            forgot(folder)
+    return place.changes
+
+
+@pytest.mark.parametrize("every", [7, pytest.param(1, marks=[pytest.mark.heavy, pytest.mark.timeout(1800)])])
+def test_killed_at_any_change_the_lake_is_whole_and_the_same_call_ends_the_job(
+    older: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, every: int
+) -> None:
+    clean = Path(shutil.copytree(older, tmp_path / "clean"))
+    n_changes = len(dying(clean, 0, monkeypatch))
+    assert n_changes > 25
+    wanted = files(clean)
+    for at in range(every // 2 + 1, n_changes, every):
+        folder = Path(shutil.copytree(older, tmp_path / "killed"))
+        changes = dying(folder, at, monkeypatch)
+        assert faults(lake_of(folder)) == [], f"killed at change {at}, {changes[-1]}"
+        forgot(folder)
+        assert traces(image_of(folder), folder / "lake") == {"tests/forgotten/000001.json": {"name"}}, f"killed at change {at}, {changes}"
+        assert faults(lake_of(folder)) == misnamed(lake_of(folder)) == []
+        assert files(folder).keys() == wanted.keys(), f"killed at change {at}, {changes[at - 1]}"
+        shutil.rmtree(folder)
+
+
+def test_forgetting_again_changes_nothing_and_gives_the_same_record(folder: Path) -> None:
+    entry = forgot(folder)
+    assert entry["runs"] == ["older"]
+    before = files(folder)
+    assert forgot(folder) == entry
+    assert files(folder) == before
+    assert forgotten.contents(lake_of(folder)) == {sha256(image_of(folder))}
+
+
+def test_every_run_stays_readable_and_says_which_digests_its_data_had(folder: Path) -> None:
+    at = lake_of(folder)
+    before = at.manifest("older", "ingest")["datasets"]["roster"]["digest"]
+    forgot(folder)
+    told = at.manifest("older", "ingest")["datasets"]["roster"]
+    assert (told["rows"], told["earlier"]) == (15, [before])
+    assert at.manifest("older", "encode")["inputs"]["roster"] == before
+    assert at.read_rows(file for file in at.files("older", "features") if file.name.endswith(".parquet")).num_rows == 15
+    assert len(at.get("runs/older/features.csv").splitlines()) == 16
+
+
+def test_an_image_that_the_lake_never_had_is_recorded_all_the_same(folder: Path) -> None:
+    at, before = lake_of(folder), faults(lake_of(folder))
+    entry = forget(at, f"sqlite:///{folder}/mlflow.db", "0" * 64, by="", reason="")
+    assert (entry["versions"], entry["runs"], before) == ([], [], faults(at))
+
+
+@pytest.mark.parametrize(
+    ("sha", "name", "said"),
+    [
+        ("", "tests", "SHA='' is no SHA-256: give the 64 signs that sha256sum says of the picture's file"),
+        ("abc", "tests", "SHA='abc' is no SHA-256"),
+        ("0" * 64, "nobody", "there is no lake at "),
+    ],
+)
+def test_what_is_given_wrong_is_one_line_and_exit_code_2(
+    folder: Path, sha: str, name: str, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for variable, value in {"NAME": name, "LAKE": folder / "lake", "TRACKING": f"sqlite:///{folder}/mlflow.db"}.items():
+        monkeypatch.setenv(f"POMONA_{variable}", str(value))
+    assert command.main([f"--sha={sha}"]) == 2
+    assert capsys.readouterr().err.startswith(said)
+
+
+def test_without_mlflow_nothing_is_begun(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    for variable, value in {"NAME": "tests", "LAKE": folder / "lake", "TRACKING": "http://127.0.0.1:9"}.items():
+        monkeypatch.setenv(f"POMONA_{variable}", str(value))
+    before = files(folder)
+    assert command.main([f"--sha={sha256(image_of(folder))}"]) == 2
+    assert capsys.readouterr().err.startswith("MLflow at http://127.0.0.1:9 does not answer (")
+    assert (files(folder), forgotten.contents(lake_of(folder))) == (before, frozenset())
+
+
+def test_the_command_says_who_trained_on_it(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    for variable, value in {"NAME": "tests", "LAKE": folder / "lake", "TRACKING": f"sqlite:///{folder}/mlflow.db"}.items():
+        monkeypatch.setenv(f"POMONA_{variable}", str(value))
+    assert command.main([f"--sha={sha256(image_of(folder))}", "--reason=asked"]) == 0
+    said = capsys.readouterr().out.strip().splitlines()[-1]
+    assert said.endswith("no version of tests trained on it, but the runs older did; ingest will not take it in again")

@@ -1,0 +1,51 @@
+"""A lake that an earlier release wrote opens: nothing is taken in again, and its run goes on from what it has.
+
+`tests/old_lake/lake.tar.xz` was written by `tests/old_lake/write.py` on commit 741d579: 16 drawn pictures, one run.
+"""
+
+from __future__ import annotations
+
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pomona import snapshots
+from tests.conftest import PROJECT, SMALL, Runs
+from tests.old_lake.write import KNOBS, RUN
+
+N_IMAGES = 16
+ITS_KEY = "sift-1f0efc777a2b"
+
+
+@pytest.fixture(scope="module")
+def older(spark: Any, tmp_path_factory: pytest.TempPathFactory) -> Runs:
+    """The lake of the earlier release beside its landing zone; this release's stages run on it."""
+    folder = tmp_path_factory.mktemp("older")
+    with tarfile.open(PROJECT / "tests" / "old_lake" / "lake.tar.xz") as packed:
+        packed.extractall(folder, filter="data")
+    return Runs(folder, Path(folder / "landing"), knobs={**SMALL, **KNOBS})
+
+
+def test_a_run_of_the_earlier_release_goes_on_with_the_descriptors_that_it_has(older: Runs) -> None:
+    before = older.lake.files(RUN, "descriptors")
+    assert {file.path.split("/")[2] for file in before} == {ITS_KEY}
+    for stage in ("learn_vocabulary", "encode", "train", "evaluate"):
+        assert older.stage(RUN, stage).status == "done"
+    assert older.lake.files(RUN, "descriptors") == before
+    assert older.lake.folders("parts/descriptors") == [ITS_KEY]
+    assert older.work(RUN, "evaluate").table("predictions").num_rows == N_IMAGES // 2
+
+
+def test_a_new_run_takes_in_no_picture_again_and_describes_anew_because_the_describing_code_is_another(older: Runs) -> None:
+    images, snapshot = older.lake.names("parts/images"), snapshots.latest(older.lake).number
+    results = older.through("today")
+    assert (results["ingest"].counts["new"], results["ingest"].counts["kept"]) == (0, N_IMAGES)
+    assert older.lake.names("parts/images") == images
+    assert snapshots.latest(older.lake).number == snapshot == 1
+    key = str(results["describe"].notes["extractor"])
+    assert (results["describe"].counts["described"], key != ITS_KEY) == (N_IMAGES, True)
+    assert results["register"].counts["version"] == 1
+    again = older.stage("today", "describe")
+    assert again.counts["described"] == 0
