@@ -41,7 +41,7 @@ def _drop_states(lake: Lake, record: str, tables: Collection[str]) -> None:
 
 
 def _named(lake: Lake) -> set[str]:
-    """The files of runs that a manifest of the chain names, and reports of runs that say which images they had: these are seen to already."""
+    """The files that a manifest of the chain names, and reports of runs that say which images they had: these are seen to already."""
     found = set()
     for run in lake.folders("runs"):
         folder = lake.run_folder(run)
