@@ -50,7 +50,11 @@ class Child:
             *command, stdin=PIPE, stdout=PIPE, stderr=PIPE if heard else None, env=_environment(), cwd=PROJECT, limit=_LONGEST_LINE
         )
         child = cls(process, heard=heard)
-        await child._reply(limit_s=START_LIMIT_S)
+        try:
+            await child._reply(limit_s=START_LIMIT_S)
+        except BaseException:
+            await child.end()
+            raise
         return child
 
     @property
