@@ -41,7 +41,7 @@ def ordered(tmp_path, monkeypatch):
 
 def made(work) -> Result:
     """A job that writes what a stage writes, and nothing else."""
-    files = dict.fromkeys(("images", "placements", "rejects", "roster"), ())
+    files = dict.fromkeys(("images", "placements", "rejects", "roster", "annotations"), ())
     work.lake.write_manifest(work.run, "ingest", files, job=work.order.job)
     return Result("all well", files)
 

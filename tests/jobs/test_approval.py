@@ -37,7 +37,7 @@ def lake(store: str, tmp_path: Path) -> Lake:
     if tracking.alias_of(client, "fruit") is not None:
         client.delete_registered_model_alias("fruit", "champion")
     made = Lake(str(tmp_path), "fruit").open()
-    ingested: dict[str, list[Any]] = {name: [] for name in ("images", "placements", "rejects", "roster")}
+    ingested: dict[str, list[Any]] = {name: [] for name in ("images", "placements", "rejects", "roster", "annotations")}
     made.write_manifest(RUN, "ingest", ingested, notes={"state": STATE, "started_by": "schedule"})
     return judged(made)
 

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import zipfile
+from collections import defaultdict
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from pomona.command import Place
 from pomona.cost import Cost
 from pomona.knobs import resolve
 from pomona.report import formats
-from pomona.report.assembly import warnings
+from pomona.report.assembly import notices, warnings
 from pomona.report.contents import Effort, Listing, Mistake, Picture, Report, Score, Timing, samples_per_label
 from pomona.report.formats import size
 from pomona.report.page import balance, headline, most_confused, render
@@ -336,6 +337,22 @@ def test_who_labelled_stands_beside_the_counts_and_what_nobody_can_tell_is_a_row
     assert f"In force are the labels of anna (5), {NASTY} (1)." in text
     nobody = Page(render(report())).text
     assert "untold" not in nobody and "People labelled" not in nobody
+
+
+def test_doubtful_labels_are_listed_with_where_they_stand() -> None:
+    nothing = {name: [] for name in ("rejects", "conflicts", "leaked", "shared_groups", "linked_groups", "ignored", "gone")}
+    pair = {"annotators": ["anna", "berta"], "n_disagreements": 7, "disagreements": [["ab12", "lime", "plum"]]}
+    labels = {"spoiled": [["anna.csv:3", "neither content nor path"]], "n_spoiled": 1, "agreements": [pair]}
+    groups = [{"label": "mango", "group": "mango/r", "prediction": "strawberry", "n_images": 25, "n_predicted": 24}]
+    notes = {**nothing, "n_conflicts": 0, "n_leaked": 0, "labels": labels, "suspect_groups": groups, "without_keypoints": []}
+    manifests = {stage: {"notes": notes, "counts": defaultdict(int)} for stage in ("ingest", "describe", "train")}
+    assert notices(Facts(Place("r", "n", "lake", "landing", "t"), manifests, {}, {}, {})) == {
+        "Labels that could not be read, or of images that are not there": Listing([("anna.csv:3", "neither content nor path")], 1),
+        "Images on which two annotators disagree": Listing([("ab12", "anna: lime, berta: plum")], 7),
+        "Groups taken for another label by their greater part: is the name of their folder right?": Listing(
+            [("mango/r", "labelled mango; 24 of 25 are taken for strawberry")], 1
+        ),
+    }
 
 
 def test_the_commonest_confusion_comes_first() -> None:

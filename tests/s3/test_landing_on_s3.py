@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import cv2
@@ -16,6 +17,7 @@ import pyarrow as pa
 import pytest
 
 from pomona import command
+from pomona.annotations import files, gather
 from pomona.jobs.ingest import take
 from pomona.knobs import resolve
 from pomona.lake import Lake
@@ -161,3 +163,14 @@ def test_a_fork_asks_by_connections_of_its_own(bucket, s3):
     )
     done = subprocess.run([sys.executable, "-c", script, bucket, s3.endpoint], capture_output=True, text=True, check=False, env=os.environ)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_labels_in_a_bucket_are_read_and_as_old_as_their_objects(bucket, server: Server, s3):
+    labels = Landing(f"s3://{bucket}/labels", s3)
+    assert files(labels) == []
+    before = datetime.now(UTC) - timedelta(seconds=2)
+    server.client().put_object(Bucket=bucket, Key="labels/box 2/anna.csv", Body=b"path,label\nunlabelled/1.jpg,Lime\n")
+    server.client().put_object(Bucket=bucket, Key="labels/readme.txt", Body=b"no labels")
+    (said,) = gather(labels, files(labels)).annotations
+    assert said[:4] == ("", "unlabelled/1.jpg", "Lime", "anna")
+    assert before <= datetime.fromisoformat(said.at) <= datetime.now(UTC) + timedelta(seconds=2)

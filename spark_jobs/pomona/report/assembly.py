@@ -160,6 +160,9 @@ def notices(facts: Facts) -> dict[str, Listing]:
             [(where, reason) for where, reason in facts.labels.get("spoiled", [])], facts.labels.get("n_spoiled", 0)
         ),
         "Images on which two annotators disagree": _disagreements(facts.labels.get("agreements", [])),
+        "Groups taken for another label by their greater part: is the name of their folder right?": _misnamed(
+            facts.manifests["train"]["notes"].get("suspect_groups", [])
+        ),
         "Rejected files": Listing([(path, reason) for path, reason in notes["rejects"]], counts["rejected"]),
         "In conflict: the same picture under several labels": Listing(
             [(pairs[0][1], "the same as " + ", ".join(path for _, path in pairs[1:])) for pairs in notes["conflicts"]],
@@ -175,6 +178,14 @@ def notices(facts: Facts) -> dict[str, Listing]:
         "Without a keypoint": Listing([(content, "") for content in bare], facts.manifests["describe"]["counts"]["without_keypoints"]),
     }
     return {heading: listing for heading, listing in lists.items() if listing.total}
+
+
+def _misnamed(groups: Sequence[Mapping[str, Any]]) -> Listing:
+    rows = [
+        (row["group"], f"labelled {row['label']}; {row['n_predicted']:,} of {row['n_images']:,} are taken for {row['prediction']}")
+        for row in groups
+    ]
+    return Listing(rows, len(rows))
 
 
 def _disagreements(agreements: Sequence[Mapping[str, Any]]) -> Listing:

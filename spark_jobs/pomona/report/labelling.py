@@ -42,24 +42,21 @@ def render(name: str, questions: Sequence[Question], pictures: Mapping[str, byte
     pictures : the JPEG of each question, by content
     classes : the labels that there are
     """
-    script = templates.source("labelling_script.html")
+    script, known = templates.source("labelling_script.html"), sorted(set(classes))
     data = {
         "queue": _identity(name, questions),
         "columns": COLUMNS,
-        "classes": sorted(set(classes)),
-        "questions": [_shown(question, pictures[question.content], sorted(set(classes))) for question in questions],
+        "classes": known,
+        "questions": [_shown(question, pictures[question.content], known) for question in questions],
     }
-    return (
-        templates.environment()
-        .get_template("labelling.html")
-        .render(
-            name=name,
-            n_questions=len(questions),
-            data=data,
-            # The engine would escape it; nothing from outside is in it.
-            script=Markup(script),
-            script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii"),
-        )
+    template = templates.environment().get_template("labelling.html")
+    return template.render(
+        name=name,
+        n_questions=len(questions),
+        data=data,
+        # The engine would escape it; nothing from outside is in it.
+        script=Markup(script),
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii"),
     )
 
 

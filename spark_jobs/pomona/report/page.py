@@ -41,32 +41,29 @@ def render(report: Report) -> str:
     Whatever comes from file names and labels is escaped by the template engine; the page's own policy forbids scripts and any address
     but `data:` pictures.
     """
-    return (
-        templates.environment()
-        .get_template("page.html")
-        .render(
-            report=report,
-            headline=headline(report),
-            evidence=report.evidence,
-            all_scores=every_score(report),
-            chart=score_chart(every_score(report)),
-            reliability=reliability_chart(report.evidence.bins),
-            contest=contest_bar(report.evidence.figures),
-            shown_scores=[score for score in report.scores if score.accuracy is not None][:2],
-            balance=balance(report.counts),
-            largest=max((sum(sides.values()) for sides in report.images_per_label.values()), default=0),
-            rows=confusion_rows(report.official),
-            with_text=len(report.official["classes"]) <= _CELLS_WITH_TEXT if report.official else False,
-            confused=most_confused(report.official),
-            knobs=knob_rows(report.knobs),
-            scaling_headline=scaling.headline([effort.scaling for effort in report.efforts]),
-            started_s=sum(effort.start_s or 0 for effort in report.efforts),
-            straggler=scaling.STRAGGLER,
-            total_s=sum(timing.seconds for timing in report.timings),
-            mistakes=report.mistakes[:_SHOWN_MISTAKES],
-            shown_lines=_SHOWN_LINES,
-            project_version=__version__,
-        )
+    template = templates.environment().get_template("page.html")
+    return template.render(
+        report=report,
+        headline=headline(report),
+        evidence=report.evidence,
+        all_scores=every_score(report),
+        chart=score_chart(every_score(report)),
+        reliability=reliability_chart(report.evidence.bins),
+        contest=contest_bar(report.evidence.figures),
+        shown_scores=[score for score in report.scores if score.accuracy is not None][:2],
+        balance=balance(report.counts),
+        largest=max((sum(sides.values()) for sides in report.images_per_label.values()), default=0),
+        rows=confusion_rows(report.official),
+        with_text=len(report.official["classes"]) <= _CELLS_WITH_TEXT if report.official else False,
+        confused=most_confused(report.official),
+        knobs=knob_rows(report.knobs),
+        scaling_headline=scaling.headline([effort.scaling for effort in report.efforts]),
+        started_s=sum(effort.start_s or 0 for effort in report.efforts),
+        straggler=scaling.STRAGGLER,
+        total_s=sum(timing.seconds for timing in report.timings),
+        mistakes=report.mistakes[:_SHOWN_MISTAKES],
+        shown_lines=_SHOWN_LINES,
+        project_version=__version__,
     )
 
 
