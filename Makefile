@@ -10,7 +10,7 @@ FIRST = $(firstword $(wildcard $(BIN)/python) $(PYTHON))
 # Where it is set (many containers), every process would compile Airflow and Spark's Python anew: 2 s each.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run up down check-settings serve queue history served rollback release tidy forget test test-heavy test-faults test-s3 test-arrivals test-compose test-emr test-spark35 lint bench ablation checked setup lock s3-jars package compose-env
+.PHONY: help run up down check-settings serve score queue history served rollback release tidy forget test test-heavy test-faults test-s3 test-arrivals test-compose test-emr test-spark35 lint bench ablation checked setup lock s3-jars package compose-env
 help:  ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## /\1\t/' | expand -t 16
 
@@ -28,6 +28,9 @@ check-settings: setup  ## what the deployment still lacks: a line for each thing
 
 serve: setup  ## the champion behind an address, as the alias moves: an image in, label and probabilities out; a page for people
 	@$(BIN)/python -m serving
+
+score: setup  ## what the champion says of the pictures in unlabelled/: label, probability, whether it knows such pictures
+	@$(BIN)/python -m run.score
 
 queue: setup  ## the images that are most worth a label, as a page to label on and as a CSV; IMAGES=100
 	@$(BIN)/python -m run.queue --images="$${IMAGES:-}"

@@ -77,7 +77,7 @@ def ended(deployment: Deployment, job: str, words: Sequence[str], *, first: str)
     if outcome is None:
         lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
         return code or 1, f"{lines[-1].strip() if lines else 'it said nothing'} (all of it: {log})"
-    return {"done": 0, "bad_input": 2}.get(str(outcome["status"]), 1), str(outcome["line"])
+    return {"done": 0, "nothing_new": 0, "bad_input": 2}.get(str(outcome["status"]), 1), str(outcome["line"])
 
 
 def main(words: Sequence[str]) -> int:

@@ -136,10 +136,11 @@ def _result(work: Work, saved: Scored, *, n_asked: int, version: int) -> Result:
     rows = saved.rows
     assert saved.file is not None
     labels = rows["label"].value_counts().sort_index().to_dict()
-    n_unknown, n_rejected = int(rows["unknown"].eq(True).sum()), int(rows["reason"].notna().sum())
-    counts = {"in": len(rows), "asked": n_asked, "unknown": n_unknown, "rejected": n_rejected}
+    n_unknown, n_unread = int(rows["unknown"].eq(True).sum()), int(rows["reason"].notna().sum())
+    counts = {"in": len(rows), "asked": n_asked, "unknown": n_unknown, "rejected": n_unread}
     path = work.lake.location(f"{work.lake.run_folder(work.run)}/scored.csv")
-    line = f"version {version} asked about {n_asked:,} pictures; {len(rows):,} in all, {n_unknown:,} unknown, {n_rejected:,} unread: {path}"
+    known = f"{n_unknown:,} unknown" if rows["unknown"].notna().any() else "whether it knows them this version cannot tell"
+    line = f"version {version} asked about {n_asked:,} pictures; {len(rows):,} in all, {n_unread:,} without an answer, {known}: {path}"
     return Result(line, {"scored": [saved.file, _csv(work, rows)]}, counts, {"champion": version, "labels": labels})
 
 
