@@ -17,8 +17,8 @@ from pomona.annotations import History, parse
 from pomona.queue import Question
 from pomona.report.labelling import picture, render
 from pomona.vision.decode import BadImage
+from tests.browser import Browser, browser
 from tests.drawn_model import picture as drawn
-from tests.report.browser import Browser, browser
 from tests.report.test_report import Page
 
 NASTY = "</script><script>alert(1)</script>"
@@ -76,7 +76,7 @@ def opened(tmp_path: Path) -> Iterator[Browser]:
     with browser(tmp_path) as found:
         (tmp_path / "queue.html").write_text(page(), encoding="utf-8")
         found.screen(1280, 800)
-        found.open(tmp_path / "queue.html")
+        found.open((tmp_path / "queue.html").as_uri())
         yield found
 
 
@@ -126,7 +126,7 @@ def test_a_person_labels_by_keys_alone_and_the_csv_is_read_without_a_fault(opene
 
 def test_a_page_opened_again_goes_on_where_it_was_left(opened: Browser, tmp_path: Path) -> None:
     opened.press(*"Berta", "Enter", "1", "2")
-    opened.open(tmp_path / "queue.html")
+    opened.open((tmp_path / "queue.html").as_uri())
     assert not opened.value("document.getElementById('asking').open")
     assert shown(opened) == "Training/lime/c.jpg"
     assert opened.value("document.getElementById('counts').textContent") == "3 of 6; 2 labelled, 0 cannot tell"

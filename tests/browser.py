@@ -1,4 +1,4 @@
-"""A real browser without a window: Chromium, driven through its DevTools protocol with the events of a keyboard."""
+"""A real browser without a window: Chromium, driven through its DevTools protocol with the events of a keyboard and a mouse."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Browser:
         self.call("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(downloads), eventsEnabled=True)
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-        for domain in ("Page", "Network", "Runtime", "Log"):
+        for domain in ("Page", "Network", "Runtime", "Log", "DOM"):
             self.call(f"{domain}.enable")
 
     def call(self, method: str, **parameters: Any) -> Any:
@@ -56,10 +56,10 @@ class Browser:
                 return message["result"]
             self.events.append(message)
 
-    def open(self, page: Path) -> None:
-        """Loads a file and waits until its script has run."""
-        self.call("Page.navigate", url=page.as_uri())
-        self.until(f"document.readyState === 'complete' && location.href === {page.as_uri()!r}")
+    def open(self, address: str) -> None:
+        """Loads what is there and waits until its script has run."""
+        self.call("Page.navigate", url=address)
+        self.until(f"document.readyState === 'complete' && location.href === new URL({address!r}).href")
 
     def value(self, expression: str) -> Any:
         """What the expression gives in the page."""
@@ -88,13 +88,23 @@ class Browser:
         for kind in ("mousePressed", "mouseReleased"):
             self.call("Input.dispatchMouseEvent", type=kind, **middle, button="left", clickCount=1)
 
+    def choose(self, selector: str, file: Path) -> None:
+        """What a person does in the window that a file field opens."""
+        root = self.call("DOM.getDocument")["root"]["nodeId"]
+        node = self.call("DOM.querySelector", nodeId=root, selector=selector)["nodeId"]
+        self.call("DOM.setFileInputFiles", nodeId=node, files=[str(file)])
+
     def screen(self, width: int, height: int, *, dark: bool = False) -> None:
+        """Shows pages so large from now on; a narrow screen is a phone's, that is touched."""
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600)
+        self.call("Emulation.setTouchEmulationEnabled", enabled=width < 600)
         self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}])
 
     def photograph(self, path: Path) -> None:
-        """Writes what the screen shows as PNG."""
-        path.write_bytes(base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"]))
+        """Writes the page down to its end as PNG."""
+        size = self.call("Page.getLayoutMetrics")["cssContentSize"]
+        clip = {"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1}
+        path.write_bytes(base64.b64decode(self.call("Page.captureScreenshot", clip=clip, captureBeyondViewport=True)["data"]))
 
     def requests(self) -> list[str]:
         """The addresses that the page asked for so far."""
