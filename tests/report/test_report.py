@@ -18,7 +18,7 @@ from pomona.command import Place
 from pomona.cost import Cost
 from pomona.knobs import resolve
 from pomona.report import formats
-from pomona.report.assembly import notices, warnings
+from pomona.report.assembly import agreed, notices, warnings
 from pomona.report.contents import Effort, Listing, Mistake, Picture, Report, Score, Timing, samples_per_label
 from pomona.report.formats import size
 from pomona.report.page import balance, headline, most_confused, render
@@ -330,7 +330,11 @@ def test_the_confusion_shows_counts_and_row_percent(n_classes: int) -> None:
 
 def test_who_labelled_stands_beside_the_counts_and_what_nobody_can_tell_is_a_row() -> None:
     people = COUNTS | {"untold": 3, "relabelled": 2, "added": 4, "rejected": 0}
-    text = " ".join(Page(render(report(counts=people, labelled_by={"anna": 5, NASTY: 1}))).text.split())
+    pair = {"annotators": ["anna", NASTY], "n_images": 50, "agreed": 0.7, "kappa": 0.4}
+    words = [agreed(pair), agreed({**pair, "n_images": 1, "agreed": 1.0, "kappa": None})]
+    text = " ".join(Page(render(report(counts=people, labelled_by={"anna": 5, NASTY: 1}, agreements=words))).text.split())
+    assert f"anna and {NASTY} agree on 70.0 % of 50 images (Cohen's kappa 0.40). anna and" in text
+    assert "agree on 100.0 % of 1 image (no kappa, for chance agrees always)." in text
     assert "untold: nobody could tell what they show3" in text
     assert "in = kept + rejected + duplicate + conflict + unselected + untold" in text
     assert "2 images otherwise than their folder, 4 that came without a label" in text

@@ -9,6 +9,7 @@ from pomona.checks import counted
 from pomona.lake import now
 from pomona.report import evidence, pictures, seen
 from pomona.report.contents import Effort, Listing, Mistake, Report, Score, Timing, samples_per_label
+from pomona.report.formats import percent
 from pomona.scaling import scaling
 from pomona.summary import Facts
 from pomona.vision import decode
@@ -77,6 +78,7 @@ def assembled(facts: Facts, chain: Chain, *, roster: pa.Table, predictions: pa.T
         n_mistakes=int((predictions["label"].to_pandas() != predictions["prediction"].to_pandas()).sum()),
         notices=notices(facts),
         labelled_by=facts.labels.get("by", {}),
+        agreements=[agreed(pair) for pair in facts.labels.get("agreements", [])],
         links={"features": "features.csv", "predictions": "predictions.csv", "summary": "summary.json"},
         efforts=efforts(facts),
         cost=facts.cost,
@@ -178,6 +180,13 @@ def notices(facts: Facts) -> dict[str, Listing]:
         "Without a keypoint": Listing([(content, "") for content in bare], facts.manifests["describe"]["counts"]["without_keypoints"]),
     }
     return {heading: listing for heading, listing in lists.items() if listing.total}
+
+
+def agreed(pair: Mapping[str, Any]) -> str:
+    """How far two annotators agree, in words."""
+    one, other = pair["annotators"]
+    kappa = "no kappa, for chance agrees always" if pair["kappa"] is None else f"Cohen's kappa {pair['kappa']:.2f}"
+    return f"{one} and {other} agree on {percent(pair['agreed'])} of {counted(pair['n_images'], 'image')} ({kappa})"
 
 
 def _misnamed(groups: Sequence[Mapping[str, Any]]) -> Listing:

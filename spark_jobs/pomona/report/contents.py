@@ -75,6 +75,7 @@ class Report:
     counts : listed, ignored, in, rejected, duplicate, leaked (part of duplicate), conflict, unselected, untold, kept, train, test, groups,
         gone, relabelled, added
     labelled_by : person → labels of theirs that count
+    agreements : how far each two of them agree, in words
     images_per_label : label → {"train": n, "test": n}
     samples : label → a few thumbnails
     words : strips of patches, one for each word shown
@@ -109,6 +110,7 @@ class Report:
     samples: Mapping[str, Sequence[bytes]] = field(default_factory=dict)
     keypoints: Sequence[Picture] = ()
     labelled_by: Mapping[str, int] = field(default_factory=dict)
+    agreements: Sequence[str] = ()
     words: Sequence[Picture] = ()
     vocabulary: Mapping[str, Any] = field(default_factory=dict)
     mistakes: Sequence[Mistake] = ()
