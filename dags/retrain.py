@@ -60,7 +60,9 @@ with DAG(
     params=params(),
     default_args={"owner": "pomona", "retries": 1, "retry_delay": timedelta(seconds=15)},
 ):
-    tasks = {stage: StageOperator(stage=stage) for stage in STAGES}
+    # Whoever waits for models hears of each; whether it became champion the registry says.
+    outlets = {"register": [Asset(deployment.registered)]}
+    tasks = {stage: StageOperator(stage=stage, outlets=outlets.get(stage)) for stage in STAGES}
     for earlier, later in edges():
         tasks[earlier] >> tasks[later]
     if deployment.require_approval:

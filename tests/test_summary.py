@@ -61,6 +61,8 @@ def test_the_summary_tells_what_the_scores_are_worth() -> None:
         "n_groups": 9,
     }
     assert document["calibration"] == {"expected_error": 0.07, "log_loss": 0.321, "brier": 0.123}
+    unknown = {"marked_known": 0.06, "marked_unknown": 0.6, "separation": 0.93, "n_known": 1500, "n_unknown": 600, "why": ""}
+    assert document["unknown"] == unknown
     assert document["baselines"] == {"majority": 0.35, "histogram": 0.62}
     assert document["verdict"] == {"decision": "promote", "reason": "better by 15.0 points", "champion": 6, "rule": "not inferior"}
 
@@ -87,6 +89,7 @@ def test_what_was_not_measured_is_null() -> None:
     assert document["copies"] == {"exact": None, "removed": None, "near": None}
     assert document["robustness"] == {"worst": None, "accuracy": None, "unspoiled": None, "accuracies": {}, "n_images": 0, "n_groups": 0}
     assert set(worth(scored(), {})["calibration"].values()) == set(worth(scored(), {})["baselines"].values()) == {None}
+    assert set(document["unknown"].values()) == {None}
     assert document["verdict"]["rule"] is None
 
 
@@ -127,6 +130,8 @@ def test_mlflow_gets_the_same_figures_under_flat_names() -> None:
         "without_near_copies_accuracy": 0.8,
         "robustness_worst_accuracy": 0.45,
         "calibration_error": 0.07,
+        "marked_known": 0.06,
+        "marked_unknown": 0.6,
         "baseline_majority_accuracy": 0.35,
         "baseline_histogram_accuracy": 0.62,
     }

@@ -12,7 +12,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException, Downs
 
 from pomona.command import Place, run_key
 from pomona.knobs import BadKnob, resolve
-from pomona.stages import STAGES
+from pomona.stages import SCORE, STAGES
 from pomona_airflow import cluster_records as records
 from pomona_airflow.cluster import Cluster, Clusters
 from pomona_airflow.deployment import Deployment
@@ -42,7 +42,7 @@ def around(stages: Iterable[BaseOperator], *, job: str = _FIRST) -> None:
 
 
 class CreateCluster(BaseOperator):
-    """Creates the run's own cluster and waits until it is ready; for ingest only if a listing of the landing zone shows that there is work.
+    """Creates the run's own cluster and waits until it is ready; for ingest and score only if a listing shows that there is work.
 
     It passes nothing through XCom: jobs find the cluster by its name.
     """
@@ -74,7 +74,7 @@ class CreateCluster(BaseOperator):
             When the triggerer waits.
         """
         deployment, began, self._run_id = Deployment.from_environment(), datetime.now(UTC), context["run_id"]
-        if self.job == _FIRST:
+        if self.job in (_FIRST, SCORE.name):
             self._stop_if_idle(deployment, context, began)
         try:
             clusters = Clusters.of(deployment)
@@ -129,7 +129,7 @@ class CreateCluster(BaseOperator):
 
     def _stop_if_idle(self, deployment: Deployment, context: Any, began: datetime) -> None:
         """Ends the run here when ingest would find nothing new, or nothing that it could work with."""
-        from pomona.newness import foreseen
+        from pomona.newness import answered, foreseen
         from pomona.outcome import BadInput
 
         run = run_key(context["run_id"])
@@ -138,7 +138,7 @@ class CreateCluster(BaseOperator):
             if records.is_done(deployment, run, self.job):
                 # A later stage was cleared: that is a wish to do it anew, whatever the landing zone shows.
                 return
-            why = foreseen(place, resolve(dict(context["params"])))
+            why = foreseen(place, resolve(dict(context["params"]))) if self.job == _FIRST else answered(place, deployment.unlabelled)
         except BadKnob as error:
             raise AirflowFailException(str(error)) from None
         except BadInput as error:

@@ -49,6 +49,8 @@ class Deployment:
     schedule: str
     tidy_schedule: str
     keep_runs: int
+    unlabelled: str
+    score_schedule: str
     state: Path
     deferrable: bool
     emr: Emr
@@ -108,6 +110,8 @@ class Deployment:
             schedule=check.cron("POMONA_SCHEDULE", read("POMONA_SCHEDULE")),
             tidy_schedule=check.cron("POMONA_TIDY_SCHEDULE", _unless_none(read("POMONA_TIDY_SCHEDULE") or "0 4 * * 0")),
             keep_runs=check.number(read, "POMONA_KEEP_RUNS", 20, 1),
+            unlabelled=_beside(read, "POMONA_UNLABELLED", landing, "unlabelled"),
+            score_schedule=check.cron("POMONA_SCORE_SCHEDULE", read("POMONA_SCORE_SCHEDULE") or "0 * * * *"),
             state=state,
             deferrable=check.truth("POMONA_DEFERRABLE", read("POMONA_DEFERRABLE")),
             emr=emr,
@@ -140,9 +144,21 @@ class Deployment:
         return self.landing if "://" in self.landing else Path(self.landing).as_uri()
 
     @property
+    def registered(self) -> str:
+        """The name of the asset that changes when a run has registered a model."""
+        return f"models_{self.name}"
+
+    @property
     def landing_is_empty(self) -> bool:
         """Whether the landing folder has no file anywhere below; False for a URI, which only `ingest` lists."""
         return "://" not in self.landing and not any(files for _, _, files in os.walk(self.landing))
+
+
+def _beside(read: Read, variable: str, landing: str, name: str) -> str:
+    """What the variable says, else the folder or URI of this name next to the landing zone; empty: beside a whole bucket lies nothing."""
+    above, _, _ = landing.rstrip("/").rpartition("/")
+    given = read(variable) or ("" if above.endswith(":/") else f"{above}/{name}")
+    return check.place(variable, given) if given else ""
 
 
 def dotenv(path: Path) -> dict[str, str]:

@@ -11,7 +11,8 @@ _NOT_IN_A_NAME = re.compile(r"[^a-z0-9_-]+")
 _INSTEAD = {
     "TRACKING": "use an MLflow server, and MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD",
     **dict.fromkeys(
-        ("LANDING", "LAKE", "SPARK", "S3", "SQS", "EMR"), "give credentials as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a role"
+        ("LANDING", "LAKE", "UNLABELLED", "SPARK", "S3", "SQS", "EMR"),
+        "give credentials as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a role",
     ),
 }
 _TRUTH = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False, "": False}

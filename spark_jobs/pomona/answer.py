@@ -2,7 +2,8 @@
 
 Run by file path and never imported: nothing of today's `pomona` may be loaded here, for a package that is already imported wins
 over the one in the model folder. Images come in on standard input as an Arrow stream (`image`: binary), answers go out on standard
-output as one, batch by batch: `probabilities` (list<float64>, null for a bad image) and `error` (the reason, null where all is well).
+output as one, batch by batch: `probabilities` (list<float64>, null for a bad image), `error` (the reason, null where all is well),
+`novelty` and `unknown` (null where the version cannot tell what it does not know).
 MLflow is not needed, so that the process is up in half a second and not in five.
 """
 
@@ -47,22 +48,26 @@ def answer(answerer: Any, source: BinaryIO, sink: BinaryIO) -> None:
     """Reads batches of images until the stream ends, and writes a batch of answers for each."""
     import pyarrow as pa
 
-    schema = pa.schema([("probabilities", pa.list_(pa.float64())), ("error", pa.string())])
+    types = {"probabilities": pa.list_(pa.float64()), "error": pa.string(), "novelty": pa.float64(), "unknown": pa.bool_()}
+    schema = pa.schema(list(types.items()))
     with pa.ipc.open_stream(source) as images, pa.ipc.new_stream(sink, schema) as answers:
         for batch in images:
             rows = [_row(answerer, data) for data in batch.column("image").to_pylist()]
-            answers.write_batch(pa.record_batch([[row[0] for row in rows], [row[1] for row in rows]], schema=schema))
+            answers.write_batch(pa.RecordBatch.from_pylist(rows, schema=schema))
             sink.flush()
 
 
-def _row(answerer: Any, data: bytes) -> tuple[list[float] | None, str | None]:
+def _row(answerer: Any, data: bytes) -> dict[str, Any]:
     try:
-        return answerer.answer(data).tolist(), None
+        if not hasattr(answerer, "told"):
+            return {"probabilities": answerer.answer(data).tolist()}
+        told = answerer.told(data)
+        return {"probabilities": told.probabilities.tolist(), "novelty": told.novelty, "unknown": told.unknown}
     except ValueError as error:
         # The class is the version's own and is known here by its name alone.
         if type(error).__name__ != "BadImage":
             raise
-        return None, str(error)
+        return {"error": str(error)}
 
 
 if __name__ == "__main__":

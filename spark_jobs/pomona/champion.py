@@ -16,6 +16,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
+    import pyarrow as pa
     from numpy.typing import NDArray
 
 TOLERANCE = 1e-6
@@ -137,19 +138,31 @@ class Answerer:
     def answers(self, images: Sequence[bytes]) -> NDArray[np.float64]:
         """(n_images, n_classes) float64; see `answers` of the module."""
         import numpy as np
+
+        blank = [float("nan")] * self._n_classes
+        rows = self.told(images).column("probabilities").to_pylist()
+        return np.array([blank if row is None else row for row in rows], np.float64).reshape(len(images), self._n_classes)
+
+    def told(self, images: Sequence[bytes]) -> pa.RecordBatch:
+        """A row for each image, with the columns that `answer.py` names.
+
+        Raises
+        ------
+        ChampionFailed
+            As `answers` of the module does.
+        """
         import pyarrow as pa
 
         timer = threading.Timer(limit_s := self._limit_s + self._limit_s_per_image * len(images), self._expire, [limit_s])
         timer.start()
         try:
-            rows = self._ask(pa.array(images, pa.binary()))
+            answers = self._ask(pa.array(images, pa.binary()))
         except (OSError, pa.ArrowException, StopIteration):
             raise ChampionFailed(self._reason()) from None
         finally:
             timer.cancel()
         self._limit_s = self._limit_s_per_image
-        blank = [float("nan")] * self._n_classes
-        return np.array([blank if row is None else row for row in rows], np.float64).reshape(len(images), self._n_classes)
+        return answers
 
     def close(self) -> None:
         """Ends the process: politely, then by force."""
@@ -176,7 +189,7 @@ class Answerer:
         assert self._process.stdout is not None
         return self._process.stdout
 
-    def _ask(self, images: Any) -> list[list[float] | None]:
+    def _ask(self, images: Any) -> pa.RecordBatch:
         import pyarrow as pa
 
         schema = pa.schema([("image", pa.binary())])
@@ -186,7 +199,7 @@ class Answerer:
         self._stdin.flush()
         if self._answers is None:
             self._answers = pa.ipc.open_stream(self._stdout)
-        return list(self._answers.read_next_batch().column("probabilities").to_pylist())
+        return self._answers.read_next_batch()
 
     def _expire(self, limit_s: float) -> None:
         self._expired = limit_s

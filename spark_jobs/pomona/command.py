@@ -11,10 +11,10 @@ from typing import Any
 
 from pomona.knobs import KNOBS, BadKnob, Knob, KnobValue, resolve
 from pomona.s3 import S3
-from pomona.stages import JOBS, ROLLBACK, TIDY, Stage
+from pomona.stages import JOBS, ROLLBACK, SCORE, TIDY, Stage
 
 # What one job alone is told: fields of an order under their own names.
-_OWN = ("started_by", "require_approval", "version", "reason", "release", "keep_runs", "events", "dry")
+_OWN = ("started_by", "require_approval", "version", "reason", "release", "unlabelled", "keep_runs", "events", "dry")
 _SLUG = re.compile(r"[^A-Za-z0-9._-]+")
 
 
@@ -34,9 +34,9 @@ class Place:
 class Order:
     """A parsed command line: the stage, where it works, its knobs, its job's name, and what one stage alone is told.
 
-    `resolved` (all knobs) is for ingest, `started_by` for ingest and rollback, `require_approval` for register. For rollback: `version` 0
-    is the champion before this one, `release` ends a hold instead. For tidy: how many runs stay, the folder of Spark's event logs (empty:
-    none), and `dry` for a look only.
+    `resolved` (all knobs) is for ingest, `started_by` for ingest and rollback, `require_approval` for register, `unlabelled` for score. For
+    rollback: `version` 0 is the champion before this one, `release` ends a hold instead. For tidy: how many runs stay, the folder of
+    Spark's event logs (empty: none), and `dry` for a look only.
     """
 
     stage: Stage
@@ -53,6 +53,7 @@ class Order:
     keep_runs: int = 20
     events: str = ""
     dry: bool = False
+    unlabelled: str = ""
 
     @property
     def s3(self) -> S3:
@@ -119,6 +120,11 @@ def tidy_arguments(place: Place, *, keep_runs: int, events: str, dry: bool, job:
     return [*words, "--dry"] if dry else words
 
 
+def score_arguments(place: Place, *, unlabelled: str, job: str = "", asked: int = 0) -> list[str]:
+    """The arguments of `run_stage.py` for asking the champion about the pictures in the folder or URI `unlabelled`."""
+    return [*_first(SCORE.name, place, job, asked), "--unlabelled", unlabelled]
+
+
 def _first(stage: str, place: Place, job: str, asked: int) -> list[str]:
     """What every job is told: its stage, its name if it has one, where it works."""
     words = [stage, *(["--job", job, "--asked", str(asked)] if job else [])]
@@ -157,6 +163,8 @@ def parser() -> argparse.ArgumentParser:
             )
             command.add_argument("--events", default="", help="folder or URI of Spark's event logs; empty: none are kept")
             command.add_argument("--dry", action="store_true", help="changes nothing, only says what would go")
+        if stage is SCORE:
+            command.add_argument("--unlabelled", required=True, help="folder or URI of the pictures that nobody has labelled")
     return top
 
 

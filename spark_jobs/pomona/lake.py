@@ -25,7 +25,7 @@ from pomona.datasets import DATASETS
 from pomona.formats import arrow_schema, npz
 from pomona.outcome import BadInput, File
 from pomona.s3 import AWS, S3
-from pomona.stages import JOBS, STAGES
+from pomona.stages import JOBS
 from pomona.storage import BLOCK_BYTES, Hashing, Storage, Stored, at_once, storage
 
 if TYPE_CHECKING:
@@ -235,7 +235,7 @@ class Lake:
         """
         found = self.document(f"{self.run_folder(run)}/manifests/{stage}.json")
         if found is None:
-            raise BadInput(f"run {run} has no {' and '.join(STAGES[stage].writes)} yet: run its stage {stage} first")
+            raise BadInput(f"run {run} has no {' and '.join(JOBS[stage].writes)} yet: run its stage {stage} first")
         return found
 
     def forget_manifest(self, run: str, stage: str) -> None:
@@ -280,7 +280,7 @@ class Lake:
 
 def writer_of(dataset: str) -> str:
     """The stage that writes the dataset."""
-    return next(stage.name for stage in STAGES.values() if dataset in stage.writes)
+    return next(stage.name for stage in JOBS.values() if dataset in stage.writes)
 
 
 def digest(files: Iterable[File]) -> str:

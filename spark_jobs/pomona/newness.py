@@ -47,6 +47,34 @@ def foreseen(place: Place, knobs: Mapping[str, Any]) -> str:
         return ""
 
 
+def answered(place: Place, unlabelled: str) -> str:
+    """Why a run of score would find nothing to ask in the folder as it lies there now; empty when it would, or when only it can tell.
+
+    Raises
+    ------
+    BadInput
+        When the folder cannot be listed.
+    """
+    from pomona import scored
+
+    settings = S3.parse(place.s3)
+    listed = scored.listed(Landing(unlabelled, settings))
+    if not listed:
+        return f"{unlabelled} has no pictures"
+    try:
+        version = _champion(place)
+    except _Silence as error:
+        LOG.warning("MLflow does not say which version is champion (%s): whether anything is to be asked, only the job can tell", error)
+        return ""
+    if version is None:
+        return f"{place.name} has no champion yet: `retrain` makes the first one"
+    last = scored.latest(Lake(place.lake, place.name, settings))
+    nothing = scored.told_schema().empty_table().to_pandas()
+    if not scored.pending(last, listed, version).empty or not scored.same(last, scored.follow(last, listed, nothing, version)):
+        return ""
+    return f"version {version} has been asked about all {len(listed):,} pictures in {unlabelled}"
+
+
 class _Silence(Exception):
     """MLflow cannot be asked from here; from where the jobs run it may well be."""
 

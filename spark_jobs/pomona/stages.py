@@ -79,7 +79,7 @@ STAGES: Mapping[str, Stage] = {
             "train",
             "fits the classifier and cross-validates the whole chain by groups",
             reads=("roster", "descriptors", "features"),
-            writes=("model", "baseline", "validation"),
+            writes=("model", "familiarity", "baseline", "validation"),
             knobs=(
                 "extractor",
                 *_FIT,
@@ -111,6 +111,7 @@ STAGES: Mapping[str, Stage] = {
                 "features",
                 "near_copies",
                 "model",
+                "familiarity",
                 "baseline",
                 "validation",
             ),
@@ -130,7 +131,7 @@ STAGES: Mapping[str, Stage] = {
         Stage(
             "register",
             "makes the model an MLflow version, moves the alias if the verdict says so, writes report and summary",
-            reads=("images", "roster", "descriptors", "vocabulary", "encoder", "model", "metrics", "predictions", "verdict"),
+            reads=("images", "roster", "descriptors", "vocabulary", "encoder", "model", "familiarity", "metrics", "predictions", "verdict"),
             writes=("registration",),
             knobs=(),
         ),
@@ -164,7 +165,16 @@ TIDY = Stage(
     writes=(),
     knobs=(),
 )
-JOBS: Mapping[str, Stage] = {**STAGES, **{job.name: job for job in (PROBE, ROLLBACK, TIDY)}}
+# No task of the chain either: the DAG `score` and `make score` submit it. A long one must not keep the chain waiting.
+SCORE = Stage(
+    "score",
+    "asks the champion about pictures that nobody has labelled, and about all of them when it has changed",
+    reads=(),
+    writes=("scored",),
+    knobs=(),
+    holds_lake=False,
+)
+JOBS: Mapping[str, Stage] = {**STAGES, **{job.name: job for job in (PROBE, ROLLBACK, SCORE, TIDY)}}
 
 
 _SHOWN = ("default", "max", "fast", "classic")

@@ -148,10 +148,11 @@ def _effort(stage: str, told: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def worth(metrics: Mapping[str, Any], verdict: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """What the scores are worth: `copies`, `robustness`, `calibration` and `baselines`, with None for what was not measured."""
+    """What the scores are worth: `copies`, `robustness`, `calibration`, `unknown` and `baselines`, with None for what was not measured."""
     exact, near = (_copies(metrics, kind) for kind in ("exact", "near"))
     robustness, calibration = metrics.get("robustness") or {}, metrics.get("calibration") or {}
     accuracies = {row["name"]: row["accuracy"] for row in robustness.get("rows", [])}
+    unknown = (metrics.get("validation") or {}).get("unknown") or {}
     baselines = verdict.get("baselines") or {}
     return {
         "copies": {"exact": exact.get("n_test"), "removed": exact.get("n_removed"), "near": near.get("n_test")},
@@ -164,6 +165,7 @@ def worth(metrics: Mapping[str, Any], verdict: Mapping[str, Any]) -> dict[str, d
             "n_groups": robustness.get("n_groups", 0),
         },
         "calibration": {name: calibration.get(name) for name in ("expected_error", "log_loss", "brier")},
+        "unknown": {name: unknown.get(name) for name in ("marked_known", "marked_unknown", "separation", "n_known", "n_unknown", "why")},
         "baselines": {name: baselines.get(name) for name in ("majority", "histogram")},
     }
 
@@ -176,6 +178,8 @@ def figures(metrics: Mapping[str, Any], verdict: Mapping[str, Any]) -> dict[str,
         **without,
         "robustness_worst_accuracy": found["robustness"]["accuracy"],
         "calibration_error": found["calibration"]["expected_error"],
+        "marked_known": found["unknown"]["marked_known"],
+        "marked_unknown": found["unknown"]["marked_unknown"],
         "baseline_majority_accuracy": found["baselines"]["majority"],
         "baseline_histogram_accuracy": found["baselines"]["histogram"],
     }

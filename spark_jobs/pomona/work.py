@@ -6,13 +6,16 @@ import hashlib
 import importlib.resources
 import logging
 import math
+import shutil
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.resources.abc import Traversable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pomona import effort
@@ -132,6 +135,19 @@ class Work:
                 rows = pq.read_table(file, columns=["content", "image"], filters=pc.field("content").isin(contents.combine_chunks()))
             found.update(zip(rows["content"].to_pylist(), rows["image"].to_pylist(), strict=True))
         return found
+
+    def handed_out(self, folder: Path) -> Callable[[], Path]:
+        """A function that says, in a task, where the worker has a copy of this folder of the driver."""
+        # As an archive: Spark hands a folder out in local mode only. Under a name that no other folder of this application has.
+        name, packed = uuid.uuid4().hex, shutil.make_archive(str(folder), "zip", root_dir=folder)
+        self.context.addArchive(f"{packed}#{name}")
+
+        def locate() -> Path:
+            from pyspark import SparkFiles
+
+            return Path(SparkFiles.get(name))
+
+        return locate
 
     def clear(self, dataset: str) -> None:
         """Removes what an earlier try of this stage left behind in the run's folder of the dataset."""

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
-import threading
-import time
 from collections import Counter
 
 import pytest
 
 from pomona import snapshots
-from pomona.jobs import ingest
 from pomona.landing import Landing
 from pomona.outcome import BadInput
 from tests import strange_pictures
@@ -147,40 +144,6 @@ def test_a_file_that_changes_after_its_listing_is_looked_at_again(runs, landing)
     victim.unlink()
     with pytest.raises(OSError, match="vanished before it was read"):
         Landing(str(landing)).read(path, listed.size, listed.version)
-
-
-def test_what_is_quick_is_read_in_turn_and_from_a_slow_answer_on_threads_read_ahead():
-    rows = [{"path": str(number), "size": 100, "version": "1"} for number in range(300)]
-    readers, at_once, most = [], 0, 0
-
-    class Place:
-        slow_from = 40
-
-        def read(self, path, size, version):
-            nonlocal at_once, most
-            readers.append(threading.current_thread())
-            at_once += 1
-            most = max(most, at_once)
-            time.sleep(0.005 if int(path) >= self.slow_from else 0)
-            at_once -= 1
-            return path.encode()
-
-    found = list(ingest._read_in_time(Place(), rows))
-    assert [(row["path"], data.decode()) for row, data in found] == [(row["path"], row["path"]) for row in rows]
-    assert set(readers[:40]) == {threading.current_thread()}
-    assert threading.current_thread() not in readers[100:] and most > 1
-
-
-def test_a_file_that_cannot_be_read_comes_with_its_fault():
-    class Place:
-        def read(self, path, size, version):
-            if path == "b":
-                raise PermissionError(13, "Permission denied")
-            return b"x"
-
-    found = list(ingest._read_in_time(Place(), [{"path": path, "size": 1, "version": "1"} for path in "abc"]))
-    assert [row["path"] for row, _ in found] == ["a", "b", "c"]
-    assert [type(reading) for _, reading in found] == [bytes, PermissionError, bytes]
 
 
 def test_a_subset_of_labels_leaves_the_others_unselected(runs, landing):

@@ -111,6 +111,15 @@ def test_what_is_not_known_is_a_dash_and_no_fault() -> None:
     assert "There was no champion to compare with." in text
 
 
+def test_what_the_model_does_not_know_is_told_with_its_error_or_why_not() -> None:
+    _, _, text = told()
+    assert "Of classes that were left out of training on purpose it marks 60.0 % (600 pictures)" in text
+    assert "in groups that it never saw, it marks 6.0 % by mistake (1,500 pictures)" in text
+    found = metrics(CONTENTS[:5], NOTHING)
+    found["validation"]["unknown"] = {"marked_unknown": None, "why": "of 2 classes none can be left out"}
+    assert "Not measured: of 2 classes none can be left out." in told(documents=(found, {}))[2]
+
+
 def test_copies_of_one_image_and_one_pair_are_told_in_the_singular() -> None:
     found = metrics(CONTENTS[:5], NOTHING)
     found["leakage"]["exact"] |= {"n_test": 1, "n_removed": 1}

@@ -85,7 +85,13 @@ def test_an_answer_has_the_same_bits_alone_in_any_order_and_after_a_round_trip(c
 
 def test_a_saved_chain_holds_no_pickle(chain: Chain, tmp_path: Path) -> None:
     chain.save(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["encoder.npz", "knobs.json", "model.npz", "vocabulary.npz"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "encoder.npz",
+        "familiarity.npz",
+        "knobs.json",
+        "model.npz",
+        "vocabulary.npz",
+    ]
     for path in tmp_path.glob("*.npz"):
         with np.load(path, allow_pickle=False) as archive:
             assert all(archive[name].dtype.kind in "fU" for name in archive)

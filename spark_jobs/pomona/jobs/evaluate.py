@@ -7,7 +7,6 @@ image, the scores with intervals over groups, and the verdict.
 from __future__ import annotations
 
 import io
-import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -158,17 +157,8 @@ def _asked(work: Work, fair: pd.DataFrame, beaten: Rival) -> tuple[dict[str, str
 
     roster = work.table("roster", ["content", "part"])
     wanted = roster.filter(pc.is_in(roster["content"], pa.array(fair["content"], pa.string())))
-    # As an archive: Spark hands a folder out in local mode only. Under the scratch folder's name, which no other model of this session has.
-    folder = beaten.folder
-    assert folder is not None
-    scratch, packed = folder.parent.name, shutil.make_archive(str(folder), "zip", root_dir=folder)
-    work.context.addArchive(f"{packed}#{scratch}")
-
-    def locate() -> Path:
-        from pyspark import SparkFiles
-
-        return Path(SparkFiles.get(scratch))
-
+    assert beaten.folder is not None
+    locate = work.handed_out(beaten.folder)
     answers = work.images(wanted).map(answered(locate)).table(answers_schema()).to_pandas()
     trouble = answers["trouble"].dropna()
     if len(trouble):

@@ -9,10 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import math
-import time
-from collections import deque
-from collections.abc import Collection, Generator, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Any
 
 from pomona import newness, tracking
@@ -22,6 +19,7 @@ from pomona.formats import arrow_schema
 from pomona.lake import Lake
 from pomona.landing import Landing, Unsteady
 from pomona.outcome import BadInput, File, Result
+from pomona.reading import Reading, read_in_time
 from pomona.tasks import Batches, Tasks, Transform
 from pomona.work import LOG, PART_BYTES, PARTS_A_CORE, Work
 
@@ -33,12 +31,6 @@ if TYPE_CHECKING:
     from pomona.snapshots import Snapshot
 
 _SHOWN = 200
-_READERS = 4
-_HANDFUL, _HANDFUL_BYTES = 32, 512 << 10
-_SLOW_S = 0.0005
-
-Row = dict[str, Any]
-Reading = bytes | OSError
 
 
 def take(landing: Landing, lake: Lake, *, max_megapixels: float, forgotten: Collection[str] = ()) -> Transform:
@@ -46,7 +38,7 @@ def take(landing: Landing, lake: Lake, *, max_megapixels: float, forgotten: Coll
 
     def transform(batches: Batches) -> Iterator[pa.RecordBatch]:
         packer = _Packer(lake)
-        with contextlib.closing(_read_in_time(landing, (row for batch in batches for row in batch.to_pylist()))) as readings:
+        with contextlib.closing(read_in_time(landing, (row for batch in batches for row in batch.to_pylist()))) as readings:
             for row, reading in readings:
                 packer.add(row, *_opened(reading, max_megapixels, forgotten))
                 # Half a part waits, so that the last one is no small rest.
@@ -55,61 +47,6 @@ def take(landing: Landing, lake: Lake, *, max_megapixels: float, forgotten: Coll
         yield packer.flush()
 
     return transform
-
-
-def _read_in_time(landing: Landing, rows: Iterable[Row]) -> Generator[tuple[Row, Reading], None, None]:
-    """Each row with its file's bytes or fault. What is quick to read is read here; from the first slow answer on, some threads read ahead.
-
-    A disk answers at once what the system still holds in memory: handing that over to a thread made taking in a fifth dearer.
-    """
-    handfuls = _handfuls(rows)
-    for few in handfuls:
-        began = time.monotonic()
-        found = _read(landing, few)
-        slow = time.monotonic() - began > _SLOW_S * len(few)
-        yield from found
-        if slow:
-            yield from _read_ahead(landing, handfuls)
-
-
-def _read_ahead(landing: Landing, handfuls: Iterable[list[Row]]) -> Generator[tuple[Row, Reading], None, None]:
-    """The same by threads: some files are read while others are decoded, for a cold disk or a bucket is slow to answer."""
-    pool = ThreadPoolExecutor(_READERS)
-    try:
-        ahead: deque[Future[list[tuple[Row, Reading]]]] = deque()
-        for few in handfuls:
-            ahead.append(pool.submit(_read, landing, few))
-            if len(ahead) > 2 * _READERS:
-                yield from ahead.popleft().result()
-        for reading in ahead:
-            yield from reading.result()
-    finally:
-        # After a fault of the store what waits to be read would be asked for in vain.
-        pool.shutdown(cancel_futures=True)
-
-
-def _handfuls(rows: Iterable[Row]) -> Iterator[list[Row]]:
-    """The rows, a few small files or one large one at a time; first one, then two, four, …, so that a slow place is soon known."""
-    few: list[Row] = []
-    n_bytes, most = 0, 1
-    for row in rows:
-        few.append(row)
-        n_bytes += row["size"]
-        if n_bytes >= _HANDFUL_BYTES or len(few) == most:
-            yield few
-            few, n_bytes, most = [], 0, min(2 * most, _HANDFUL)
-    if few:
-        yield few
-
-
-def _read(landing: Landing, rows: Iterable[Row]) -> list[tuple[Row, Reading]]:
-    found: list[tuple[Row, Reading]] = []
-    for row in rows:
-        try:
-            found.append((row, landing.read(row["path"], row["size"], row["version"])))
-        except OSError as fault:
-            found.append((row, fault))
-    return found
 
 
 def _opened(reading: Reading, max_megapixels: float, forgotten: Collection[str]) -> tuple[dict[str, Any] | None, str, bool]:

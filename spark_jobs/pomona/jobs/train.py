@@ -21,6 +21,8 @@ from pomona.scoring import interval, scores
 from pomona.vision.chain import Row
 from pomona.vision.classify import Classifier, OneClass, fit
 from pomona.vision.describe import Description, n_dims
+from pomona.vision.outsiders import outsiders
+from pomona.vision.unknown import Familiarity, Rule, known_classes
 from pomona.vision.validate import cross_validate
 from pomona.work import LOG, Work
 
@@ -48,15 +50,18 @@ def run(work: Work) -> Result:
         f"{len(matrix) - n_images:,}",
         len(classifier.classes),
     )
-    images = table.filter(pc.equal(table["copy"], 0))
+    is_image = pc.equal(table["copy"], 0)
+    images, own = table.filter(is_image), is_image.to_numpy(zero_copy_only=False)
+    known = known_classes(matrix[own], images["label"].to_pylist())
     sample = sampled(images.select(["content", "label", "group"]).to_pandas(), n_images=work.knobs["fold_images"], seed=work.knobs["seed"])
     rows = _rows(work, sample)
-    validation = validated(work.knobs, rows)
-    for dataset in ("model", "baseline", "validation"):
+    validation, rule = validated(work.knobs, rows)
+    for dataset in ("model", "familiarity", "baseline", "validation"):
         work.clear(dataset)
     files = {
         "baseline": [work.lake.write_arrays(work.folder("baseline"), "baseline", baseline(rows, work.knobs).arrays())],
         "model": [work.lake.write_arrays(work.folder("model"), "model", classifier.arrays())],
+        "familiarity": [work.lake.write_arrays(work.folder("familiarity"), "familiarity", Familiarity(known, rule).arrays())],
         "validation": [work.lake.write_document(work.folder("validation"), "validation", validation)],
     }
     n_groups = pc.count_distinct(table["group"]).as_py()
@@ -110,21 +115,22 @@ def baseline(rows: Sequence[Row], knobs: Mapping[str, Any]) -> Classifier:
     return fit(histograms, labels, groups, knobs={**knobs, **_BASELINE})
 
 
-def validated(knobs: Mapping[str, Any], rows: Sequence[Row]) -> dict[str, Any]:
-    """The validation document of the contract, from a sample of the training images."""
+def validated(knobs: Mapping[str, Any], rows: Sequence[Row]) -> tuple[dict[str, Any], Rule | None]:
+    """The validation document of the contract from a sample of the training images, and the rule for what is unknown."""
     if knobs["folds"] == 0:
-        return _unvalidated("the knob folds is 0")
+        return _unvalidated("the knob folds is 0"), None
     groups_of: dict[str, set[str]] = defaultdict(set)
     for row in rows:
         groups_of[row.label].add(row.group)
     if sum(len(groups) > 1 for groups in groups_of.values()) < 2:
-        return _unvalidated("fewer than two classes have a second group, which could be held out")
+        return _unvalidated("fewer than two classes have a second group, which could be held out"), None
     found = cross_validate(rows, knobs)
     if found.n_folds == 0:
-        return _unvalidated(found.why)
+        return _unvalidated(found.why), None
     labels, groups, predictions = compared_rows(rows, found.predictions)
     result = scores(labels, predictions, sorted(groups_of))
     spread = interval(labels, predictions, groups, statistic="accuracy", resamples=knobs["resamples"], seed=knobs["seed"])
+    told = outsiders(rows, knobs, found.signs)
     return {
         "accuracy": result["accuracy"],
         "macro_f1": result["macro_f1"],
@@ -133,8 +139,9 @@ def validated(knobs: Mapping[str, Any], rows: Sequence[Row]) -> dict[str, Any]:
         "n_groups": spread.n_groups,
         "n_folds": found.n_folds,
         "why": found.why,
+        "unknown": {name: value for name, value in told._asdict().items() if name != "rule"},
         "ablation": ablated(rows, knobs, found) if knobs["ablation"] else [],
-    }
+    }, told.rule
 
 
 def _unvalidated(why: str) -> dict[str, Any]:
@@ -146,6 +153,7 @@ def _unvalidated(why: str) -> dict[str, Any]:
         "n_groups": 0,
         "n_folds": 0,
         "why": why,
+        "unknown": {"why": why},
         "ablation": [],
     }
 

@@ -115,6 +115,7 @@ class Evidence:
     exact, near : copies across the split; None where nobody looked
     same, pairs : at most 50 exact and 50 near copies as pictures, these the nearest first
     bins, expected_error, log_loss, brier : whether probabilities can be believed; empty and None where not measured
+    unknown : what the rule does that marks pictures which the model does not know, `marked_known`, …; None in runs that had no such rule
     robustness, robustness_images, robustness_groups, robustness_why : the first row is the images as they are; empty with the reason why
     worst : the name of the spoiling that costs most
     ablation : what each part of the features adds
@@ -134,6 +135,7 @@ class Evidence:
     expected_error: float | None = None
     log_loss: float | None = None
     brier: float | None = None
+    unknown: Mapping[str, Any] | None = None
     robustness: Sequence[Spoiled] = ()
     robustness_images: int = 0
     robustness_groups: int = 0
@@ -182,6 +184,7 @@ def evidence(metrics: Mapping[str, Any], verdict: Mapping[str, Any], *, picture:
         expected_error=calibration.get("expected_error"),
         log_loss=calibration.get("log_loss"),
         brier=calibration.get("brier"),
+        unknown=(metrics.get("validation") or {}).get("unknown"),
         robustness=[Spoiled(row["name"], row["strength"], row["accuracy"], _bounds(row["interval"])) for row in robustness.get("rows", [])],
         robustness_images=robustness.get("n_images", 0),
         robustness_groups=robustness.get("n_groups", 0),

@@ -16,6 +16,7 @@ from pomona.vision.classify import Classifier, fit, probabilities
 from pomona.vision.decode import check, decode
 from pomona.vision.describe import Describer, Description, Extractor
 from pomona.vision.encode import Encoding, at_quarters, fit_projection, in_sample, project, taught_quarters, vector
+from pomona.vision.unknown import Familiarity, known_classes, lost, signs
 from pomona.vision.words import Preparation, Vocabulary, draw, learn, prepare, vocabulary_size
 
 
@@ -29,6 +30,17 @@ class Row(NamedTuple):
     copies: tuple[Description, ...] = ()
 
 
+class Told(NamedTuple):
+    """An answer, (n_classes,) float64, and whether the picture is like anything that the chain knows.
+
+    `novelty` is above 1 for one that is `unknown`; both are None for a chain whose rule was not calibrated.
+    """
+
+    probabilities: NDArray[np.float64]
+    novelty: float | None
+    unknown: bool | None
+
+
 @dataclass(frozen=True)
 class Chain:
     """Everything that an answer depends on, fitted.
@@ -40,6 +52,7 @@ class Chain:
     mean : (n_features,) float64
     components : (n_components, n_features) float64
     classifier : over n_components features
+    familiarity : what is like the pictures that it was fitted on; None for a chain that cannot tell
     """
 
     knobs: Mapping[str, Any]
@@ -47,6 +60,7 @@ class Chain:
     mean: NDArray[np.float64]
     components: NDArray[np.float64]
     classifier: Classifier
+    familiarity: Familiarity | None = None
 
     def answer(self, data: bytes) -> NDArray[np.float64]:
         """The probability of each of `classifier.classes`, (n_classes,) float64, for the picture in `data`.
@@ -63,18 +77,47 @@ class Chain:
         """The same for a picture (height, width, 3) BGR that `decode` gave, or as large."""
         return probabilities(self.classifier, self.features(self._describer.seen(image)))
 
+    def told(self, data: bytes) -> Told:
+        """The answer to the picture in `data`, with the bits of `answer`, and whether it is unknown.
+
+        Raises
+        ------
+        BadImage
+            As `answer`.
+        """
+        check(data, max_megapixels=float(self.knobs["max_megapixels"]))
+        answer, found = self.judged(self._describer.seen(decode(data, side_px=int(self.knobs["side_px"]))))
+        if found is None or self.familiarity is None or self.familiarity.rule is None:
+            return Told(answer, None, None)
+        novelty = self.familiarity.rule.novelty(found)
+        return Told(answer, novelty, novelty > 1)
+
+    def judged(self, description: Description) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
+        """The answer to a described picture, (n_classes,), and the signs, (3,), that it is unknown: see `unknown.signs`."""
+        found, features = self._coded(description)
+        answer = probabilities(self.classifier, features)
+        if self.familiarity is None:
+            return answer, None
+        return answer, signs(answer, features, lost(found, self.mean, features), self.familiarity.known)
+
     def features(self, description: Description) -> NDArray[np.float64]:
         """The projected vector of a described picture, (n_components,) float64."""
+        return self._coded(description)[1]
+
+    def _coded(self, description: Description) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The vector and its projection."""
         found = vector(description, self.vocabulary, self._preparation, self._encoding)
-        return project(found, self.mean, self.components)
+        return found, project(found, self.mean, self.components)
 
     def save(self, folder: Path) -> None:
-        """Writes `knobs.json`, `vocabulary.npz`, `encoder.npz` and `model.npz` into the folder."""
+        """Writes `knobs.json`, `vocabulary.npz`, `encoder.npz`, `model.npz` and, if there is one, `familiarity.npz` into the folder."""
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "knobs.json").write_text(json.dumps(dict(self.knobs), indent=2, sort_keys=True) + "\n", encoding="utf-8")
         np.savez(folder / "vocabulary.npz", **self.vocabulary.arrays())  # type: ignore[arg-type]
         np.savez(folder / "encoder.npz", mean=self.mean, components=self.components)
         np.savez(folder / "model.npz", **self.classifier.arrays())  # type: ignore[arg-type]
+        if self.familiarity:
+            np.savez(folder / "familiarity.npz", **self.familiarity.arrays())  # type: ignore[arg-type]
 
     @classmethod
     def load(cls, folder: Path) -> Chain:
@@ -83,7 +126,9 @@ class Chain:
         encoder = _arrays(folder / "encoder.npz")
         classifier = Classifier.from_arrays(_arrays(folder / "model.npz"))
         vocabulary = Vocabulary.from_arrays(_arrays(folder / "vocabulary.npz"))
-        return cls(knobs, vocabulary, encoder["mean"], encoder["components"], classifier)
+        file = folder / "familiarity.npz"
+        familiarity = Familiarity.from_arrays(_arrays(file)) if file.is_file() else None
+        return cls(knobs, vocabulary, encoder["mean"], encoder["components"], classifier, familiarity)
 
     def __getstate__(self) -> dict[str, Any]:
         # OpenCV's detectors do not pickle; the other side makes its own.
@@ -133,7 +178,9 @@ def fit_chain(rows: Iterable[Row], knobs: Mapping[str, Any]) -> Chain:
     vectors = (known[place] if place in known else coded(*lesson) for place, lesson in enumerate(lessons))
     features = np.array([project(each, mean, components) for each in vectors])
     labels, groups, copies = ([*column] for column in zip(*((row.label, row.group, copy) for row, copy in lessons), strict=True))
-    return Chain(knobs, vocabulary, mean, components, fit(features, labels, groups, copies, knobs=knobs))
+    own = np.flatnonzero(np.array(copies) == 0)
+    familiarity = Familiarity(known_classes(features[own], [labels[place] for place in own]))
+    return Chain(knobs, vocabulary, mean, components, fit(features, labels, groups, copies, knobs=knobs), familiarity)
 
 
 def _lessons(row: Row, *, n_copies: int, turns: Sequence[int]) -> list[int]:

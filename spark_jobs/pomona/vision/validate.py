@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from pomona.vision.chain import Chain, Row, fit_chain
-from pomona.vision.classify import OneClass, probabilities
+from pomona.vision.chain import Row, fit_chain
+from pomona.vision.classify import OneClass
 from pomona.vision.describe import Description
+from pomona.vision.unknown import N_SIGNS
 from pomona.vision.words import TooFewDescriptors, vocabulary_size
 
 # A vocabulary of a fold is fitted on fewer descriptors and iterations than the final one: the score does not move, and five of them cost
@@ -31,12 +33,15 @@ class Validation(NamedTuple):
     why : str
         What limits the validation, in a line; empty when nothing does.
     also : one for each further sequence of descriptions that was asked about, like `predictions`
+    signs : (n_rows, 3) float64
+        That a picture is unknown (`unknown.signs`), by the same chains; NaN where no fold held the image out. No rows where n_folds is 0.
     """
 
     predictions: tuple[str | None, ...]
     n_folds: int
     why: str
     also: tuple[tuple[str | None, ...], ...] = ()
+    signs: NDArray[np.float64] = np.empty((0, N_SIGNS))
 
 
 def cross_validate(rows: Sequence[Row], knobs: Mapping[str, Any], *, also: Sequence[Sequence[Description]] = ()) -> Validation:
@@ -55,17 +60,20 @@ def cross_validate(rows: Sequence[Row], knobs: Mapping[str, Any], *, also: Seque
         return Validation(none, 0, why)
     asked = [[row.description for row in table], *also]
     predictions = [list(none) for _ in asked]
-    lighter = _lighter(knobs, n_words=vocabulary_size(knobs, len({row.label for row in table})))
+    signs = np.full((len(table), N_SIGNS), np.nan)
+    lighter = lighter_knobs(knobs, n_words=vocabulary_size(knobs, len({row.label for row in table})))
     for fold in range(n_folds):
         try:
             chain = fit_chain((row for row, own in zip(table, folds, strict=True) if own != fold), lighter)
         except (TooFewDescriptors, OneClass) as error:
             return Validation(none, 0, f"without fold {fold + 1} of {n_folds}: {error}")
         for index in (index for index, own in enumerate(folds) if own == fold):
-            for descriptions, said in zip(asked, predictions, strict=True):
-                said[index] = _prediction(chain, descriptions[index])
+            judged = [chain.judged(descriptions[index]) for descriptions in asked]
+            signs[index] = judged[0][1]
+            for (answer, _), said in zip(judged, predictions, strict=True):
+                said[index] = chain.classifier.classes[int(answer.argmax())]
     first, *further = map(tuple, predictions)
-    return Validation(first, n_folds, why, tuple(further))
+    return Validation(first, n_folds, why, tuple(further), signs)
 
 
 def folds_of(keys: Sequence[tuple[str, str]], n_folds: int) -> tuple[list[int | None], str]:
@@ -97,14 +105,10 @@ def folds_of(keys: Sequence[tuple[str, str]], n_folds: int) -> tuple[list[int | 
     return [fold_of.get(key) for key in keys], why
 
 
-def _lighter(knobs: Mapping[str, Any], *, n_words: int) -> dict[str, Any]:
+def lighter_knobs(knobs: Mapping[str, Any], *, n_words: int) -> dict[str, Any]:
+    """The knobs of a fold's chain, whose vocabulary is fitted on less."""
     return {
         **knobs,
         "descriptors_per_word": min(int(knobs["descriptors_per_word"]), max(1, _MAX_SAMPLE // n_words)),
         "kmeans_iterations": min(int(knobs["kmeans_iterations"]), _MAX_ITERATIONS),
     }
-
-
-def _prediction(chain: Chain, description: Description) -> str:
-    scores = probabilities(chain.classifier, chain.features(description))
-    return chain.classifier.classes[int(scores.argmax())]

@@ -1,0 +1,98 @@
+"""What champions said of unlabelled pictures: numbered states of one row a file; the newest one says what need not be asked again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+
+from pomona.formats import arrow_schema
+from pomona.lake import Lake, now
+from pomona.landing import Landing, Listed
+from pomona.leakage import is_ignored
+from pomona.outcome import File
+
+RECORD = "scored"
+_KEY = ["path", "size", "version"]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Number, rows (the columns of the dataset `scored`, sorted by path) and their file; number 0 is the empty one."""
+
+    number: int
+    rows: pd.DataFrame
+    file: File | None = None
+
+
+def listed(landing: Landing) -> list[Listed]:
+    """What lies there but for ignored files; nothing when nobody has made the folder yet.
+
+    Raises
+    ------
+    BadInput
+        When it cannot be listed.
+    """
+    # A bucket's folder is there as soon as somebody asks for it.
+    if "://" not in landing.root and not Path(landing.root).exists():
+        return []
+    return [file for file in landing.files() if not is_ignored(file.path)]
+
+
+def latest(lake: Lake) -> Scored:
+    """The newest state of the lake, or the empty one."""
+    number = lake.last_number(RECORD)
+    entry = lake.entry(RECORD, number)
+    if entry is None:
+        return Scored(0, arrow_schema(RECORD).empty_table().to_pandas())
+    file = File(**entry["rows"])
+    return Scored(number, lake.read_rows([file]).to_pandas(), file)
+
+
+def save(lake: Lake, scored: Scored, **facts: Any) -> Scored | None:
+    """The rows under the next number, or None when another writer took that number."""
+    table = pa.Table.from_pandas(scored.rows, schema=arrow_schema(RECORD), preserve_index=False).replace_schema_metadata(None)
+    file = lake.write_rows(f"{RECORD}/rows", RECORD, table)
+    number = scored.number + 1
+    entry = {"number": number, "at": now(), "rows": asdict(file), **facts}
+    return Scored(number, scored.rows, file) if lake.append(RECORD, number, entry) else None
+
+
+def pending(last: Scored, listed: Sequence[Listed], champion: int) -> pd.DataFrame:
+    """The listed files that this version has not been asked about as they are now: columns path, size, version."""
+    known = last.rows.loc[(last.rows["champion"] == champion) & last.rows["final"].astype(bool), _KEY]
+    readable = pd.DataFrame([(file.path, file.size, file.version) for file in listed if not file.fault], columns=_KEY)
+    marked = readable.merge(known, on=_KEY, how="left", indicator=True)
+    return marked.loc[marked["_merge"] == "left_only", _KEY].reset_index(drop=True)
+
+
+def follow(last: Scored, listed: Sequence[Listed], told: pd.DataFrame, champion: int) -> Scored:
+    """The state after the last one: a row for each file that is listed now, `told` for those that were asked about anew.
+
+    Parameters
+    ----------
+    told : columns path, size, version, content, label, probability, margin, unknown, novelty, reason, final
+    """
+    listing = pd.DataFrame([(file.path, file.size, file.version) for file in listed if not file.fault], columns=_KEY)
+    faults = pd.DataFrame(
+        [(file.path, file.size, file.version, file.fault, False) for file in listed if file.fault], columns=[*_KEY, "reason", "final"]
+    )
+    new = pd.concat([told, faults]).assign(champion=champion, at=now())
+    # What was told before of a file that a fault keeps from being told anew says the old version's number.
+    rows = pd.concat([last.rows.merge(listing, on=_KEY), new]).drop_duplicates("path", keep="last")
+    return replace(last, rows=rows[last.rows.columns].sort_values("path", ignore_index=True))
+
+
+def same(last: Scored, following: Scored) -> bool:
+    """Whether the following state would say nothing new but the time."""
+    before, after = (state.rows.drop(columns="at") for state in (last, following))
+    return last.number > 0 and before.equals(after.astype(before.dtypes))
+
+
+def told_schema() -> pa.Schema:
+    """What a task tells of each file."""
+    return pa.schema([field for field in arrow_schema(RECORD) if field.name not in ("champion", "at")])
