@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pomona import command, scored, tracking
+from pomona.forgetting import forget
 from pomona.outcome import BadInput, Result
 from pomona.work import Work
 from run_stage import done
 from tests import drawn_model
 from tests.conftest import Runs
+from tests.traces import traces
+from tests.whole_lake import misnamed
 
 
 @pytest.fixture(scope="module")
@@ -135,3 +139,20 @@ def test_a_champion_without_files_is_named_and_nothing_is_written(place: Place) 
     with pytest.raises(BadInput, match="version 3 of fruit cannot be asked: the files of version 3"):
         place.score()
     assert scored.latest(place.runs.lake).number == 0
+
+
+def test_of_a_forgotten_picture_nothing_is_left_and_the_champion_is_asked_no_more(place: Place) -> None:
+    place.champion(1)
+    image = drawn_model.picture("lemon", 900)
+    place.put("a.jpg", image)
+    place.put("b.jpg", drawn_model.picture("lime", 901))
+    place.score()
+    folder = place.runs.folder / "lake"
+    assert any("scored/rows" in path for path in traces(image, folder))
+    forget(place.runs.lake, place.models, hashlib.sha256(image).hexdigest(), by="person (ann)", reason="")
+    assert traces(image, folder) == {"fruit/forgotten/000001.json": {"name"}}
+    assert list(place.rows) == ["b.jpg"]
+    assert misnamed(place.runs.lake) == []
+    place.score()
+    assert (place.rows["a.jpg"]["reason"], place.rows["a.jpg"]["label"], place.rows["b.jpg"]["label"]) == ("forgotten", None, "lime")
+    assert traces(image, folder) == {"fruit/forgotten/000001.json": {"name"}}

@@ -9,12 +9,14 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from pomona import champion, scored, tracking
+from pomona.forgotten import REASON as FORGOTTEN
+from pomona.forgotten import contents
 from pomona.landing import Landing, Unsteady
 from pomona.newness import answered
 from pomona.outcome import BadInput, File, Result
@@ -32,8 +34,11 @@ _BATCH = 32
 _CSV = ("path", "label", "probability", "margin", "unknown", "champion", "reason", "at")
 
 
-def asked(landing: Landing, locate: Callable[[], Path]) -> Transform:
-    """A transform of listed files (path, size, version) into what the champion, whose folder `locate` gives, says of each."""
+def asked(landing: Landing, locate: Callable[[], Path], *, forgotten: Collection[str] = ()) -> Transform:
+    """A transform of listed files (path, size, version) into what the champion, whose folder `locate` gives, says of each.
+
+    Of a forgotten content it is not asked, and the name of none is said.
+    """
 
     def transform(batches: Batches) -> Iterator[pa.RecordBatch]:
         import pyarrow as pa
@@ -45,17 +50,22 @@ def asked(landing: Landing, locate: Callable[[], Path]) -> Transform:
             contextlib.closing(read_in_time(landing, (row for batch in batches for row in batch.to_pylist()))) as readings,
         ):
             for few in iter(lambda: list(islice(readings, _BATCH)), []):
-                yield pa.RecordBatch.from_pylist(list(_rows(few, answerer, classes)), schema=schema)
+                yield pa.RecordBatch.from_pylist(list(_rows(few, answerer, classes, forgotten)), schema=schema)
 
     return transform
 
 
-def _rows(few: list[tuple[Row, Reading]], answerer: champion.Answerer, classes: tuple[str, ...]) -> Iterator[dict[str, Any]]:
-    images = [reading for _, reading in few if isinstance(reading, bytes)]
+def _rows(
+    few: list[tuple[Row, Reading]], answerer: champion.Answerer, classes: tuple[str, ...], forgotten: Collection[str]
+) -> Iterator[dict[str, Any]]:
+    read = [(row, reading, hashlib.sha256(reading).hexdigest() if isinstance(reading, bytes) else "") for row, reading in few]
+    images = [reading for _, reading, content in read if isinstance(reading, bytes) and content not in forgotten]
     answers = iter(answerer.told(images).to_pylist() if images else [])
-    for row, reading in few:
-        if isinstance(reading, bytes):
-            yield {**row, "content": hashlib.sha256(reading).hexdigest(), "final": True, **said(next(answers), classes)}
+    for row, reading, content in read:
+        if content in forgotten:
+            yield {**row, "reason": FORGOTTEN, "final": True}
+        elif isinstance(reading, bytes):
+            yield {**row, "content": content, "final": True, **said(next(answers), classes)}
         else:
             why = str(reading) if isinstance(reading, Unsteady) else f"cannot be read: {reading.strerror or reading}"
             yield {**row, "reason": why, "final": False}
@@ -116,7 +126,8 @@ def _told(work: Work, landing: Landing, new: pd.DataFrame, version: int) -> pd.D
         if trouble:
             raise BadInput(f"version {version} of {place.name} cannot be asked: {trouble}; put another one back with `make rollback`")
         listing = Tasks.over_table(work.context, pa.Table.from_pandas(new, preserve_index=False), PARTS_A_CORE * work.cores)
-        rows: pd.DataFrame = listing.map(asked(landing, work.handed_out(folder))).table(scored.told_schema()).to_pandas()
+        ask = asked(landing, work.handed_out(folder), forgotten=contents(work.lake))
+        rows: pd.DataFrame = listing.map(ask).table(scored.told_schema()).to_pandas()
         return rows
 
 
