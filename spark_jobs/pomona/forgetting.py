@@ -13,6 +13,7 @@ import io
 import json
 import math
 from collections.abc import Iterable
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from pomona import artifacts, erasing, forgotten, rewriting, tracking
@@ -23,7 +24,8 @@ from pomona.keeping import leftovers
 from pomona.lake import Lake
 from pomona.lease import hold
 from pomona.outcome import File
-from pomona.stages import STAGES
+from pomona.scored import RECORD as SCORED
+from pomona.stages import SCORE, STAGES
 from pomona.storage import at_once
 from pomona.sweeping import sweep
 
@@ -46,10 +48,12 @@ def forget(lake: Lake, tracked: str, content: str, *, by: str, reason: str) -> d
         reports = {each.run: each for each in artifacts.of_runs(tracked, lake.name)}
         for run in lake.folders("runs"):
             _forget_in_run(lake, run, content, moves, reports)
+            _forget_in_score(lake, run, content)
             for file in leftovers(lake, run, before=math.inf, logs_before=-math.inf):
                 lake.remove(file.path)
         for model in models:
             _forget_in_model(model, content)
+        _forget_in_record(lake, content)
         rewriting.move_snapshot(lake, moves, forgotten=content)
         for part in parts:
             lake.remove(part)
@@ -102,7 +106,7 @@ def _forget_in_run(lake: Lake, run: str, content: str, moves: rewriting.Moves, r
     folder = lake.run_folder(run)
     manifest = lake.document(f"{folder}/manifests/ingest.json")
     placements = [File(**file) for file in manifest["datasets"]["placements"]["files"]] if manifest else []
-    rows = [row for row in lake.read_rows(placements, ["path", "content"]).to_pylist() if row["content"] == content] if placements else []
+    rows = [row for row in _rows(lake, placements) if row["content"] == content]
     if rows:
         for stage in reversed([stage for stage in STAGES if stage not in ("ingest", "describe")]):
             _forget_in_stage(lake, run, stage, content, {str(row["path"]) for row in rows})
@@ -119,6 +123,34 @@ def _forget_in_stage(lake: Lake, run: str, stage: str, content: str, paths: set[
     own = {name: told for name, told in manifest["datasets"].items() if name not in DATASETS or not DATASETS[name].shared}
     files = {name: [_file_without(lake, File(**file), content, paths) for file in told["files"]] for name, told in own.items()}
     rewriting.put_manifest(lake, manifest, files, notes=erasing.without_items(manifest["notes"], content))
+
+
+def _forget_in_score(lake: Lake, run: str, content: str) -> None:
+    """Takes the content out of what the run scored: states of `scored`, which runs and numbered records name."""
+    manifest = lake.document(f"{lake.run_folder(run)}/manifests/{SCORE.name}.json")
+    files = [File(**file) for file in manifest["datasets"][SCORED]["files"]] if manifest else []
+    tables = (file for file in files if file.path.endswith(".parquet"))
+    paths = {str(row["path"]) for file in tables for row in _rows(lake, [file]) if row["content"] == content}
+    if paths:
+        _forget_in_stage(lake, run, SCORE.name, content, paths)
+
+
+def _forget_in_record(lake: Lake, content: str) -> None:
+    """Lets the numbered states of `scored` name rows without the content, and drops the rows with it, which no run names by now."""
+    for number in range(1, lake.last_number(SCORED) + 1):
+        entry = lake.entry(SCORED, number)
+        if entry is not None:
+            file = File(**entry["rows"])
+            after = _file_without(lake, file, content, set())
+            if after != file:
+                lake.put_document(f"{SCORED}/{number:06d}.json", {**entry, "rows": asdict(after)})
+    for stored in lake.below(f"{SCORED}/rows"):
+        if _holds(lake.get(stored.path), content):
+            lake.remove(stored.path)
+
+
+def _rows(lake: Lake, files: list[File]) -> list[dict[str, Any]]:
+    return lake.read_rows(files, ["path", "content"]).to_pylist() if files else []
 
 
 def _file_without(lake: Lake, file: File, content: str, paths: set[str]) -> File:

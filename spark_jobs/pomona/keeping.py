@@ -12,8 +12,6 @@ from pomona.outcome import File
 from pomona.stages import STAGES
 from pomona.storage import Stored, at_once
 
-# Records of which the newest entry alone is read, with the tables that it names.
-STATES = {"snapshots": ("placements", "rejects"), "scored": ("rows",)}
 _REMOVING = "removing.json"
 # Folders of a run whose files are rewritten under other names, with the stage whose manifest names them: who did so may have been killed.
 _REWRITTEN = {"roster": "ingest", "placements": "ingest", "descriptors": "describe", "features": "encode"}

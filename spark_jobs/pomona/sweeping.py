@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Collection
 
 from pomona import erasing
 from pomona.formats import parquet
-from pomona.keeping import STATES
 from pomona.lake import Lake
-from pomona.stages import STAGES
 from pomona.storage import Stored
 
 # Who held these held the lease, or says who forgot what.
@@ -18,9 +15,8 @@ _LEFT_ALONE = ("format.json", "leases/", "forgotten/", "parts/")
 
 
 def sweep(lake: Lake, content: str) -> None:
-    """Takes the content out of every such file, by what kind of file it is; states but the newest go, for nobody reads them."""
-    for record, tables in STATES.items():
-        _drop_states(lake, record, tables)
+    """Takes the content out of every such file, by what kind of file it is; snapshots but the newest go, for nobody reads them."""
+    _drop_snapshots(lake)
     named = _named(lake)
     for file in lake.below(""):
         if file.path.rpartition("/")[2].startswith(".writing-"):
@@ -30,23 +26,22 @@ def sweep(lake: Lake, content: str) -> None:
             _clean(lake, file, content)
 
 
-def _drop_states(lake: Lake, record: str, tables: Collection[str]) -> None:
-    newest = lake.last_number(record)
-    entry = lake.entry(record, newest) or {}
+def _drop_snapshots(lake: Lake) -> None:
+    newest = lake.last_number("snapshots")
+    entry = lake.entry("snapshots", newest) or {}
     for number in range(1, newest):
-        lake.remove(f"{record}/{number:06d}.json")
-    for file in lake.below(f"{record}/rows"):
-        if file.path not in {entry[table]["path"] for table in tables if entry}:
+        lake.remove(f"snapshots/{number:06d}.json")
+    for file in lake.below("snapshots/rows"):
+        if file.path not in {entry[dataset]["path"] for dataset in ("placements", "rejects")}:
             lake.remove(file.path)
 
 
 def _named(lake: Lake) -> set[str]:
-    """The files that a manifest of the chain names, and reports of runs that say which images they had: these are seen to already."""
+    """The files of runs that a manifest names, and the reports of runs that say which images they had: these are seen to by themselves."""
     found = set()
     for run in lake.folders("runs"):
         folder = lake.run_folder(run)
-        names = [name for name in lake.names(f"{folder}/manifests") if name.removesuffix(".json") in STAGES]
-        manifests = {name: lake.document(f"{folder}/manifests/{name}") or {} for name in names}
+        manifests = {name: lake.document(f"{folder}/manifests/{name}") or {} for name in lake.names(f"{folder}/manifests")}
         for manifest in manifests.values():
             found |= {file["path"] for told in manifest["datasets"].values() for file in told["files"]}
         if "describe.json" in manifests:

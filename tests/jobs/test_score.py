@@ -9,13 +9,15 @@ from typing import Any
 
 import pytest
 
-from pomona import command, forgotten, scored, tracking
+from pomona import command, scored, tracking
+from pomona.forgetting import forget
 from pomona.outcome import BadInput, Result
-from pomona.sweeping import sweep
 from pomona.work import Work
 from run_stage import done
 from tests import drawn_model
 from tests.conftest import Runs
+from tests.traces import traces
+from tests.whole_lake import misnamed
 
 
 @pytest.fixture(scope="module")
@@ -132,39 +134,26 @@ def test_a_file_that_is_no_picture_has_its_reason_and_is_not_asked_about_twice(p
     assert place.score().status == "nothing_new"
 
 
-def test_a_forgotten_picture_is_neither_asked_about_nor_named(place: Place) -> None:
-    data = drawn_model.picture("plum", 1)
-    place.put("gone.jpg", data)
-    place.put("here.jpg", drawn_model.picture("plum", 2))
-    content = hashlib.sha256(data).hexdigest()
-    forgotten.record(place.runs.lake, content, by="ann", reason="asked for it", learnt={})
-    assert place.score().counts["rejected"] == 1
-    assert (place.rows["gone.jpg"]["reason"], place.rows["gone.jpg"]["content"], place.rows["here.jpg"]["label"]) == (
-        "forgotten",
-        None,
-        "plum",
-    )
-    assert content.encode() not in Path(place.runs.lake.location("runs/s1/scored.csv")).read_bytes()
-
-
-def test_forgetting_takes_a_picture_out_of_what_was_scored(place: Place) -> None:
-    data = drawn_model.picture("plum", 1)
-    content = hashlib.sha256(data).hexdigest()
-    place.put("gone.jpg", data)
-    place.put("here.jpg", drawn_model.picture("plum", 2))
-    place.score()
-    place.put("more.jpg", drawn_model.picture("plum", 3))
-    place.score()
-    assert content in {row["content"] for row in place.rows.values()}
-    sweep(place.runs.lake, content)
-    assert sorted(place.rows) == ["here.jpg", "more.jpg"]
-    held = [path for path in Path(place.runs.lake.location("")).rglob("*") if path.is_file() and content.encode() in path.read_bytes()]
-    assert held == []
-
-
 def test_a_champion_without_files_is_named_and_nothing_is_written(place: Place) -> None:
     place.put("a.jpg", drawn_model.picture(next(iter(drawn_model.COLOURS)), 1))
     place.champion(3)
     with pytest.raises(BadInput, match="version 3 of fruit cannot be asked: the files of version 3"):
         place.score()
     assert scored.latest(place.runs.lake).number == 0
+
+
+def test_of_a_forgotten_picture_nothing_is_left_and_the_champion_is_asked_no_more(place: Place) -> None:
+    place.champion(1)
+    image = drawn_model.picture("lemon", 900)
+    place.put("a.jpg", image)
+    place.put("b.jpg", drawn_model.picture("lime", 901))
+    place.score()
+    folder = place.runs.folder / "lake"
+    assert any("scored/rows" in path for path in traces(image, folder))
+    forget(place.runs.lake, place.models, hashlib.sha256(image).hexdigest(), by="person (ann)", reason="")
+    assert traces(image, folder) == {"fruit/forgotten/000001.json": {"name"}}
+    assert list(place.rows) == ["b.jpg"]
+    assert misnamed(place.runs.lake) == []
+    place.score()
+    assert (place.rows["a.jpg"]["reason"], place.rows["a.jpg"]["label"], place.rows["b.jpg"]["label"]) == ("forgotten", None, "lime")
+    assert traces(image, folder) == {"fruit/forgotten/000001.json": {"name"}}

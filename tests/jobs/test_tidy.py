@@ -10,12 +10,15 @@ import shutil
 import signal
 import tarfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
-from pomona import command, lake, lease, snapshots, tracking
+from pomona import command, lake, lease, scored, snapshots, tracking
+from pomona.formats import arrow_schema
 from pomona.lake import Lake
 from pomona.landing import Landing
 from pomona.outcome import File, Result
@@ -66,6 +69,10 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     Path(at.location("parts/images/.writing-1")).write_bytes(b"half")
     first = snapshots.latest(at)
     snapshots.save(at, Snapshot(1, first.placements.assign(first_seen="later"), first.rejects))
+    empty = scored.latest(at)
+    first_state = scored.save(at, replace(empty, rows=scored_rows("one.jpg")))
+    assert first_state is not None
+    scored.save(at, replace(first_state, rows=scored_rows("one.jpg", "two.jpg")))
     at.append("calls", 1, {})
     at.append("calls", 2, {})
     for number in (1, 2, 3):
@@ -86,6 +93,10 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     # A part as young as one whose manifest is still to come.
     at.write_rows("parts/images", "images", at.read_rows(at.files(OLDER, "images")[:1]).slice(0, 1))
     return folder
+
+
+def scored_rows(*paths: str) -> pd.DataFrame:
+    return pd.DataFrame([{field.name: None for field in arrow_schema("scored")} | {"path": path, "champion": 1} for path in paths])
 
 
 def part_of_its_own(at: Lake, run: str) -> None:
@@ -209,6 +220,8 @@ def test_old_logs_calls_leases_and_snapshots_go_and_the_newest_of_each_stays(fol
     # One more than there were: it names the packed parts.
     assert at.names("snapshots") == ["000003.json"]
     assert at.last_number("snapshots") == 3
+    assert (at.names("scored"), len(at.names("scored/rows"))) == (["000002.json"], 1)
+    assert scored.latest(at).rows["path"].tolist() == ["one.jpg", "two.jpg"]
     assert [path.name for path in (folder / "events").iterdir()] == ["new"]
     assert at.names("promotions") == ["000001.json", "000002.json"]
 

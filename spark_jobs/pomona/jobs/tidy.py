@@ -10,9 +10,10 @@ from collections.abc import Collection, Iterable
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from pomona import compaction, keeping, promotions, reigns, rewriting, tracking
+from pomona import compaction, keeping, promotions, reigns, rewriting, scored, tracking
 from pomona.lake import Lake
 from pomona.outcome import Result
+from pomona.stages import SCORE
 from pomona.storage import storage
 from pomona.work import LOG, Work
 
@@ -53,8 +54,8 @@ def run(work: Work) -> Result:
     sweep.drop(file for file in files if file not in parts and file.written < before)
     n_dropped = sweep.drop(part for part in parts if part.path not in named and part.written < before)
     n_packed = _pack(sweep, [part for part in parts if part.path in named], runs.kept)
-    for record, tables in keeping.STATES.items():
-        _drop_states(sweep, record, tables, before)
+    _drop_snapshots(sweep, before)
+    _drop_scored(sweep, runs.kept, before)
     _drop_logs(sweep, work, runs.kept, before=before, logs_before=logs_before)
     n_after = len(parts) - n_dropped - n_packed
     verb = "would go" if order.dry else "gone"
@@ -124,16 +125,30 @@ def _pack(sweep: Sweep, parts: Collection[Stored], runs: Collection[str]) -> int
     return fewer
 
 
-def _drop_states(sweep: Sweep, record: str, tables: Collection[str], before: float) -> None:
-    """Drops all states of the record but the newest, the only one that is read: each run that stays has its own copy of its placements."""
+def _drop_snapshots(sweep: Sweep, before: float) -> None:
+    """Drops all snapshots but the newest, the only one that is read: each run that stays has its own copy of its placements."""
     lake = sweep.lake
-    newest = lake.last_number(record)
-    entry = lake.entry(record, newest) or {}
-    named = {entry[table]["path"] for table in tables if entry}
-    earlier = {f"{record}/{number:06d}.json" for number in range(1, newest)}
-    files = lake.below(record)
-    sweep.drop(file for file in files if file.path in earlier)
-    sweep.drop(file for file in files if file.path.startswith(f"{record}/rows/") and file.path not in named and file.written < before)
+    newest = lake.last_number("snapshots")
+    entry = lake.entry("snapshots", newest) or {}
+    named = {entry[dataset]["path"] for dataset in ("placements", "rejects") if entry}
+    records = {f"snapshots/{number:06d}.json" for number in range(1, newest)}
+    files = lake.below("snapshots")
+    sweep.drop(file for file in files if file.path in records)
+    sweep.drop(file for file in files if file.path.startswith("snapshots/rows/") and file.path not in named and file.written < before)
+
+
+def _drop_scored(sweep: Sweep, runs: Collection[str], before: float) -> None:
+    """Drops the states of `scored` that neither the newest record nor a remaining run names."""
+    lake = sweep.lake
+    manifests = [lake.document(f"{lake.run_folder(run)}/manifests/{SCORE.name}.json") for run in runs]
+    named = {file["path"] for manifest in manifests if manifest for file in manifest["datasets"][scored.RECORD]["files"]}
+    newest = scored.latest(lake)
+    named |= {newest.file.path} if newest.file else set()
+    entries = {number: lake.entry(scored.RECORD, number) for number in range(1, newest.number)}
+    gone = {f"{scored.RECORD}/{number:06d}.json" for number, entry in entries.items() if entry and entry["rows"]["path"] not in named}
+    files, rows = lake.below(scored.RECORD), f"{scored.RECORD}/rows/"
+    sweep.drop(file for file in files if file.path in gone)
+    sweep.drop(file for file in files if file.path.startswith(rows) and file.path not in named and file.written < before)
 
 
 def _drop_logs(sweep: Sweep, work: Work, runs: Collection[str], *, before: float, logs_before: float) -> None:
