@@ -10,13 +10,16 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pomona.command import Place
 from pomona.s3 import ENCRYPTIONS, S3
 from pomona_airflow import setting_checks as check
 from pomona_airflow.emr_settings import Emr, read_emr
 from pomona_airflow.serve_settings import Serve, read_serve
 from pomona_airflow.setting_checks import BadSetting, Read
+
+if TYPE_CHECKING:
+    from pomona.command import Place
 
 PROJECT = Path(__file__).resolve().parents[2]
 ENGINES = ("local", "spark", "emr", "emr-serverless")
@@ -148,6 +151,9 @@ class Deployment:
 
     def place(self, run: str) -> Place:
         """Where a stage of the run works."""
+        # The image of the containers fetches jars with this module before it has the contract.
+        from pomona.command import Place
+
         return Place(run, self.name, self.lake, self.landing, self.tracking, self.s3.text, self.labels, self.unlabelled)
 
     @property
