@@ -56,7 +56,7 @@ def test_a_packer_keeps_what_does_not_fit_with_its_files(tmp_path):
 def test_no_part_of_a_task_is_a_small_rest(n_images, tmp_path, monkeypatch):
     lake = Lake(str(tmp_path), "n")
     monkeypatch.setattr(ingest, "PART_BYTES", 30_000)
-    monkeypatch.setattr(ingest, "_opened", lambda reading, _: (row(int(reading), 1000)[1], "", True))
+    monkeypatch.setattr(ingest, "_opened", lambda reading, *_: (row(int(reading), 1000)[1], "", True))
 
     class Landing:
         def read(self, path, size, version):
