@@ -269,7 +269,7 @@ def settled(folder: Path) -> dict[str, bytes]:
     return {path: data for path, data in files(folder).items() if "/snapshots/0" not in path and "/manifests/" not in path}
 
 
-@pytest.mark.parametrize("every", [11, pytest.param(1, marks=[pytest.mark.heavy, pytest.mark.timeout(1800)])])
+@pytest.mark.parametrize("every", [31, pytest.param(1, marks=[pytest.mark.heavy, pytest.mark.timeout(1800)])])
 def test_killed_at_any_change_the_lake_is_whole_and_the_next_tidy_ends_the_job(
     made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, every: int
 ) -> None:

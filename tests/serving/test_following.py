@@ -62,6 +62,7 @@ def unlike(model: Path) -> None:
     source.write_text(source.read_text().replace("return probabilities(", "return 0.99 * probabilities("))
 
 
+@pytest.mark.heavy
 def test_the_service_follows_the_alias_and_answers_all_the_while(tmp_path):
     for run, alter in (("r1", None), ("r2", halved), ("r3", unlike), ("r4", slow)):
         uri = register(tmp_path, "moved", run, alter=alter)
@@ -120,7 +121,9 @@ def test_too_many_requests_at_once_get_a_429_and_a_lost_one_a_503(tmp_path):
         assert client.post("/predict", content=IMAGES[0]).json()["label"] == "lemon"
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.heavy), signal.SIGKILL])
+@pytest.mark.parametrize(
+    "number", [*(pytest.param(number, marks=pytest.mark.heavy) for number in (signal.SIGTERM, signal.SIGINT)), signal.SIGKILL]
+)
 def test_nothing_is_left_behind_however_the_service_ends(tmp_path, number):
     """For SIGTERM and Ctrl-C the request in flight is answered first, although both reach the whole group."""
     gate = tmp_path / "gate"
