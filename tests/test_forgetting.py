@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import json
 import shutil
-import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,8 @@ from pomona import forgotten, lake, snapshots, tracking
 from pomona.forgetting import forget
 from pomona.lake import Lake
 from run import forget as command
-from tests.conftest import PROJECT, Runs
+from tests import old_lake
+from tests.conftest import Runs
 from tests.dying_storage import Died, DyingFolder
 from tests.traces import traces
 from tests.whole_lake import faults, misnamed
@@ -87,8 +87,7 @@ def _thumbnails(image: bytes) -> list[bytes]:
 def older(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a small lake, and an MLflow that knows nothing of it."""
     folder = tmp_path_factory.mktemp("older")
-    with tarfile.open(PROJECT / "tests" / "old_lake" / "lake.tar.xz") as packed:
-        packed.extractall(folder, filter="data")
+    old_lake.unpack(folder)
     tracking.connect(f"sqlite:///{folder}/mlflow.db").search_experiments(max_results=1)
     return folder
 

@@ -5,14 +5,14 @@
 
 from __future__ import annotations
 
-import tarfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pomona import snapshots
-from tests.conftest import PROJECT, SMALL, Runs
+from tests import old_lake
+from tests.conftest import SMALL, Runs
 from tests.old_lake.write import KNOBS, RUN
 
 N_IMAGES = 16
@@ -23,8 +23,7 @@ ITS_KEY = "sift-1f0efc777a2b"
 def older(spark: Any, tmp_path_factory: pytest.TempPathFactory) -> Runs:
     """The lake of the earlier release beside its landing zone; this release's stages run on it."""
     folder = tmp_path_factory.mktemp("older")
-    with tarfile.open(PROJECT / "tests" / "old_lake" / "lake.tar.xz") as packed:
-        packed.extractall(folder, filter="data")
+    old_lake.unpack(folder)
     return Runs(folder, Path(folder / "landing"), knobs={**SMALL, **KNOBS})
 
 

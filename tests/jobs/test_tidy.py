@@ -8,7 +8,6 @@ import multiprocessing
 import os
 import shutil
 import signal
-import tarfile
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +24,8 @@ from pomona.outcome import File, Result
 from pomona.snapshots import Snapshot
 from pomona.work import Work
 from run_stage import done
-from tests.conftest import PROJECT, Runs
+from tests import old_lake
+from tests.conftest import Runs
 from tests.dying_storage import Died, DyingFolder
 from tests.whole_lake import faults, misnamed
 
@@ -56,8 +56,7 @@ def aged(path: Path, seconds: float) -> None:
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of lake and MLflow, made once; tests work on copies."""
     folder = tmp_path_factory.mktemp("tidy")
-    with tarfile.open(PROJECT / "tests" / "old_lake" / "lake.tar.xz") as packed:
-        packed.extractall(folder, filter="data")
+    old_lake.unpack(folder)
     at = Lake(str(folder / "lake"), "tests")
     for number, run in enumerate(COPIES, start=1):
         copy_run(at, run, f"2026-12-0{number}T00:00:00+00:00")
