@@ -28,7 +28,7 @@ class Place:
     landing: str
     tracking: str
     s3: str = "{}"
-    # Where people's labels and images without one lie; ingest alone is told, and empty means nowhere.
+    # Where people's labels and images without one lie: ingest is told both, score the latter, and empty means nowhere.
     annotations: str = ""
     unlabelled: str = ""
 
