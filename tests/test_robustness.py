@@ -132,5 +132,6 @@ def test_noise_is_the_same_each_time_and_another_for_another_picture(monkeypatch
     for _ in range(2):
         measured(rows, images)
     noise = [data for name, data in told if name == "noise"]
-    assert noise[:2] == noise[2:]
-    assert noise[0] != noise[1]
+    # The two pictures are shared out among threads: either may be spoiled first.
+    assert sorted(noise[:2]) == sorted(noise[2:])
+    assert len(set(noise)) == 2
