@@ -12,7 +12,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pomona import forgotten
+from pomona.care import forgotten
 from pomona.lake import Lake
 from pomona.outcome import BadInput
 from pomona.store_faults import StoreAway
@@ -37,7 +37,7 @@ def main(words: Sequence[str]) -> int:
         if lake.document("format.json") is None:
             raise BadInput(f"there is no lake at {lake.location('')}: set POMONA_NAME and POMONA_LAKE to the one that holds the image")
         lake.open()
-        from pomona.forgetting import forget
+        from pomona.care.forgetting import forget
         from pomona.tracking import versions
 
         # Who trained on it must be known before anything of it goes.

@@ -46,9 +46,9 @@ def queued(deployment: Deployment, n: int) -> str:
         When there is no champion to ask, or it cannot answer.
     """
     from pomona import champion, tracking
+    from pomona.labels.questions import to_ask
+    from pomona.labels.queue import as_csv
     from pomona.lake import Lake
-    from pomona.questions import to_ask
-    from pomona.queue import as_csv
     from pomona.report.labelling import render
 
     name, lake = deployment.name, Lake(deployment.lake, deployment.name, deployment.s3)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pomona.profile import Profile
+from pomona.monitoring.profile import Profile
 from pomona.vision.observe import Observations
 
 CLASSES = ("apple", "cherry", "tomato")

@@ -9,8 +9,8 @@ from dataclasses import replace
 import pytest
 
 from pomona import snapshots
-from pomona.annotations import files as files_of_labels
 from pomona.arrivals import DAY_S, LOST_S, Arrivals, Memory, Patience, fingerprint, remembered, waiting
+from pomona.labels.annotations import files as files_of_labels
 from pomona.lake import Lake
 from pomona.landing import Landing, Listed
 from pomona.lookout import Lookout

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from pomona.drift import Verdict, judged
-from pomona.episodes import Rule, watched
 from pomona.knobs import resolve
-from pomona.panel import Panel, calibrated
-from pomona.profile import Profile, held_out
-from pomona.profile import profile as profile_of
+from pomona.monitoring.drift import Verdict, judged
+from pomona.monitoring.episodes import Rule, watched
+from pomona.monitoring.panel import Panel, calibrated
+from pomona.monitoring.profile import Profile, held_out
+from pomona.monitoring.profile import profile as profile_of
 from pomona.vision.chain import Chain, Row, fit_chain
 from pomona.vision.corruptions import spoiled
 from pomona.vision.decode import decode

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from pomona.annotations import files
 from pomona.arrivals import Arrivals, Call, Patience, State, remembered, waiting
+from pomona.labels.annotations import files
 from pomona.lake import Lake, now
 from pomona.landing import Landing
 from pomona.outcome import File

@@ -27,7 +27,8 @@ def foreseen(place: Place, knobs: Mapping[str, Any]) -> str:
     BadInput
         What ingest would end with, as far as it can be told without opening a picture.
     """
-    from pomona import labelled, snapshots
+    from pomona import snapshots
+    from pomona.labels import labelled
 
     lake = Lake(place.lake, place.name, S3.parse(place.s3))
     found = labelled.find(place, group_pattern=knobs["group_pattern"])

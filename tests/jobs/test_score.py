@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pomona import command, scored, tracking
-from pomona.forgetting import forget
+from pomona.care.forgetting import forget
 from pomona.outcome import BadInput, Result
 from pomona.work import Work
 from run_stage import done

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from pomona.annotations import History, parse
-from pomona.queue import Question
+from pomona.labels.annotations import History, parse
+from pomona.labels.queue import Question
 from pomona.report.labelling import picture, render
 from pomona.vision.decode import BadImage
 from tests.browser import Browser, browser

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pomona import command, lease, tracking
-from pomona.forgetting import forget
+from pomona.care.forgetting import forget
 from pomona.jobs import tidy
 from pomona.lake import Lake
 from pomona.s3 import S3

@@ -17,9 +17,9 @@ import pyarrow as pa
 import pytest
 
 from pomona import command
-from pomona.annotations import files, gather
 from pomona.jobs.ingest import take
 from pomona.knobs import resolve
+from pomona.labels.annotations import files, gather
 from pomona.lake import Lake
 from pomona.landing import Landing, Unsteady
 from pomona_airflow.deployment import Deployment

@@ -14,8 +14,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pomona import newness, tracking
-from pomona.forgotten import REASON as FORGOTTEN
-from pomona.forgotten import contents
+from pomona.care.forgotten import REASON as FORGOTTEN
+from pomona.care.forgotten import contents
 from pomona.formats import arrow_schema
 from pomona.lake import Lake
 from pomona.landing import Unsteady
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-    from pomona.labelled import Found, Zone
+    from pomona.labels.labelled import Found, Zone
     from pomona.leakage import Selection
     from pomona.snapshots import Snapshot
 
@@ -122,7 +122,8 @@ def run(work: Work) -> Result:
     if not work.lake.last_number("snapshots"):
         # Whatever the landing zone holds is new.
         work.warm()
-    from pomona import labelled, snapshots
+    from pomona import snapshots
+    from pomona.labels import labelled
 
     knobs = work.knobs
     found = labelled.find(work.order.place, group_pattern=knobs["group_pattern"])
@@ -174,7 +175,7 @@ def _counting(transform: Transform, seen: Any) -> Transform:
 
 
 def _result(work: Work, taken: Snapshot, found: Found, *, n_new: int, n_taken: int) -> Result:
-    from pomona import labelled
+    from pomona.labels import labelled
     from pomona.leakage import images_per_label
 
     told = labelled.effected(taken, found.history)

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from pomona import champion, scored, tracking
-from pomona.forgotten import REASON as FORGOTTEN
-from pomona.forgotten import contents
+from pomona.care.forgotten import REASON as FORGOTTEN
+from pomona.care.forgotten import contents
 from pomona.landing import Landing, Unsteady
 from pomona.newness import answered
 from pomona.outcome import BadInput, File, Result

@@ -10,7 +10,8 @@ from collections.abc import Collection, Iterable
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from pomona import compaction, keeping, promotions, reigns, rewriting, scored, tracking
+from pomona import promotions, reigns, scored, tracking
+from pomona.care import compaction, keeping, rewriting
 from pomona.lake import Lake
 from pomona.outcome import Result
 from pomona.stages import SCORE

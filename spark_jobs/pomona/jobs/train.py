@@ -16,10 +16,10 @@ import numpy as np
 
 from pomona.ablation import ablated, compared_rows
 from pomona.formats import arrow_schema
+from pomona.labels.suspects import Suspect, suspect_groups, suspects
 from pomona.lake import Lake
 from pomona.outcome import BadInput, File, Result
 from pomona.scoring import interval, scores
-from pomona.suspects import Suspect, suspect_groups, suspects
 from pomona.vision.chain import Row
 from pomona.vision.classify import Classifier, OneClass, fit
 from pomona.vision.describe import Description, n_dims

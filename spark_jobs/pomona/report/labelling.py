@@ -9,8 +9,8 @@ from typing import Any
 
 from markupsafe import Markup
 
-from pomona.annotations import COLUMNS
-from pomona.queue import Question
+from pomona.labels.annotations import COLUMNS
+from pomona.labels.queue import Question
 from pomona.report import formats, templates
 from pomona.report.pictures import thumbnail
 from pomona.vision.decode import decode

@@ -19,8 +19,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pomona.distances import confusion_of, energy, jensen_shannon, label_mix, moments
-from pomona.profile import Profile
+from pomona.monitoring.distances import confusion_of, energy, jensen_shannon, label_mix, moments
+from pomona.monitoring.profile import Profile
 from pomona.vision.observe import Floats, Observations
 
 SCALARS = ("quantisation", "reconstruction", "confidence", "brightness", "blur", "red", "blue")

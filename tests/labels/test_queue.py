@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from pomona.annotations import parse
-from pomona.queue import Question, as_csv, k_centres, merged, suggestions, suspect_questions, uncertainty, worth_a_label
-from pomona.suspects import Suspect
+from pomona.labels.annotations import parse
+from pomona.labels.queue import Question, as_csv, k_centres, merged, suggestions, suspect_questions, uncertainty, worth_a_label
+from pomona.labels.suspects import Suspect
 
 LINE = np.array([[0.0], [1.0], [10.0], [4.0], [10.0]])
 

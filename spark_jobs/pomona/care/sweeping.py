@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 
-from pomona import erasing
+from pomona.care import erasing
 from pomona.formats import parquet
 from pomona.lake import Lake
 from pomona.storage import Stored

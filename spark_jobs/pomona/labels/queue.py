@@ -11,8 +11,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pomona.annotations import COLUMNS
-from pomona.suspects import Suspect
+from pomona.labels.annotations import COLUMNS
+from pomona.labels.suspects import Suspect
 
 Floats = NDArray[np.float64]
 # Sener and Savarese choose among all images; here among the most uncertain, so many times as many as are asked for. Of ten batches of

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import binom, nbinom
 
-from pomona.panel import STATISTICS, Panel, against, calibrated
-from pomona.profile import Profile
+from pomona.monitoring.panel import STATISTICS, Panel, against, calibrated
+from pomona.monitoring.profile import Profile
 from tests.drawn_observations import CLASSES, profile, seen
 
 IMAGES, GROUPS = 100, 10

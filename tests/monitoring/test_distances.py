@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from pomona.distances import confusion_of, energy, jensen_shannon, label_mix, moments
+from pomona.monitoring.distances import confusion_of, energy, jensen_shannon, label_mix, moments
 
 
 def test_the_divergence_of_two_known_histograms_is_the_one_worked_out_by_hand() -> None:

@@ -11,9 +11,9 @@ import pyarrow as pa
 import pytest
 
 from pomona import newness, snapshots, tracking
-from pomona.annotations import Annotation, History, Spoiled
 from pomona.formats import arrow_schema
-from pomona.labelled import beside, counted, effected, notes, placed, worded
+from pomona.labels.annotations import Annotation, History, Spoiled
+from pomona.labels.labelled import beside, counted, effected, notes, placed, worded
 from pomona.leakage import Placement
 from pomona.snapshots import Snapshot
 from tests.conftest import Runs

@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
-from pomona.panel import SCALARS, STATISTICS, Compared, Panel, against, calibrated
-from pomona.profile import Profile
+from pomona.monitoring.panel import SCALARS, STATISTICS, Compared, Panel, against, calibrated
+from pomona.monitoring.profile import Profile
 from pomona.vision.observe import Observations
 
 Kind = Literal["none", "mix", "inputs", "rejects"]

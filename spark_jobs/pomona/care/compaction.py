@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from pomona.care.rewriting import write_part
 from pomona.lake import Lake
 from pomona.outcome import File
-from pomona.rewriting import write_part
 from pomona.storage import Stored
 from pomona.work import PART_BYTES
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pomona.episodes import Rule, Watch, watched
+from pomona.monitoring.episodes import Rule, Watch, watched
 
 LETTERS = {"calm": "c", "drift": "D", "pause": "p"}
 

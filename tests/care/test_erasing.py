@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from pomona.erasing import without_items, without_pictures, without_records, without_rows
+from pomona.care.erasing import without_items, without_pictures, without_records, without_rows
 
 SHA, OTHER = "a" * 64, "b" * 64
 

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from pomona import forgotten, lake, snapshots, tracking
-from pomona.forgetting import forget
+from pomona import lake, snapshots, tracking
+from pomona.care import forgotten
+from pomona.care.forgetting import forget
 from pomona.lake import Lake
 from run import forget as command
 from tests import old_lake

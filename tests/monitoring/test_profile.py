@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pomona.profile import Profile, held_out
-from pomona.profile import profile as profile_of
+from pomona.monitoring.profile import Profile, held_out
+from pomona.monitoring.profile import profile as profile_of
 from pomona.vision.observe import Fit, Observation, Observations
 from tests.drawn_observations import CLASSES, profile
 

@@ -12,11 +12,11 @@ import pytest
 from pomona import bundle, snapshots
 from pomona.command import Place
 from pomona.formats import arrow_schema
+from pomona.labels.questions import Asked, to_ask
+from pomona.labels.suspects import Suspect
 from pomona.lake import Lake
-from pomona.questions import Asked, to_ask
 from pomona.snapshots import Snapshot
 from pomona.stages import STAGES
-from pomona.suspects import Suspect
 from tests.drawn_model import chain, picture, pictures, trained_on
 
 

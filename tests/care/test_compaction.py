@@ -5,10 +5,10 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
-from pomona import compaction
+from pomona.care import compaction
+from pomona.care.rewriting import write_table
 from pomona.lake import Lake
 from pomona.outcome import File
-from pomona.rewriting import write_table
 from pomona.storage import Stored
 
 MB = 1 << 20

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from pomona.knobs import resolve
-from pomona.suspects import SuspectGroup, suspect_groups, suspects, thresholds
+from pomona.labels.suspects import SuspectGroup, suspect_groups, suspects, thresholds
 from pomona.vision.chain import Row
 from pomona.vision.describe import Describer, Description, Extractor
 from pomona.vision.observe import Fit

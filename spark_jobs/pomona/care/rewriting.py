@@ -11,9 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from pomona import erasing, snapshots
+from pomona import snapshots
+from pomona.care import erasing
+from pomona.care.keeping import with_rows
 from pomona.formats import arrow_schema, parquet
-from pomona.keeping import with_rows
 from pomona.lake import Lake, digest
 from pomona.outcome import File
 

@@ -11,9 +11,9 @@ import pandas as pd
 import pyarrow as pa
 
 from pomona import snapshots
-from pomona.annotations import Annotation, History, Spoiled, agreements, files, gather, resolved, standing
 from pomona.command import Place
 from pomona.formats import arrow_schema
+from pomona.labels.annotations import Annotation, History, Spoiled, agreements, files, gather, resolved, standing
 from pomona.landing import Landing, Listed
 from pomona.leakage import Placement, is_ignored
 from pomona.s3 import S3

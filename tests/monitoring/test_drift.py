@@ -8,9 +8,9 @@ import re
 import numpy as np
 import pytest
 
-from pomona.drift import Verdict, complete, judged
-from pomona.panel import STATISTICS, Panel, calibrated
-from pomona.profile import Profile
+from pomona.monitoring.drift import Verdict, complete, judged
+from pomona.monitoring.panel import STATISTICS, Panel, calibrated
+from pomona.monitoring.profile import Profile
 from pomona.vision.observe import Observations
 from tests.drawn_observations import profile, seen
 

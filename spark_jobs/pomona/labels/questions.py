@@ -14,17 +14,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pomona import champion, queue, snapshots
-from pomona.annotations import History, files, gather, resolved
+from pomona import champion, snapshots
 from pomona.command import Place
-from pomona.labelled import BESIDE, placed
+from pomona.labels import queue
+from pomona.labels.annotations import History, files, gather, resolved
+from pomona.labels.labelled import BESIDE, placed
+from pomona.labels.queue import Floats, Question
+from pomona.labels.suspects import Suspect
 from pomona.lake import Lake
 from pomona.landing import Landing, Listed
 from pomona.leakage import is_ignored
-from pomona.queue import Floats, Question
 from pomona.report.labelling import picture
 from pomona.s3 import S3
-from pomona.suspects import Suspect
 from pomona.vision.chain import Chain
 from pomona.vision.decode import BadImage
 from pomona.work import LOG, pictures_of

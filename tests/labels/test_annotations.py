@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pomona.annotations import Agreement, Annotation, History, Spoiled, agreements, files, gather, joined, parse, resolved, standing
+from pomona.labels.annotations import Agreement, Annotation, History, Spoiled, agreements, files, gather, joined, parse, resolved, standing
 from pomona.landing import Landing
 from pomona.outcome import BadInput
 

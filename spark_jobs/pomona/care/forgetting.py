@@ -16,18 +16,19 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from pomona import artifacts, erasing, forgotten, rewriting, tracking
-from pomona.artifacts import Artifacts
+from pomona import tracking
+from pomona.care import artifacts, erasing, forgotten, rewriting
+from pomona.care.artifacts import Artifacts
+from pomona.care.keeping import leftovers
+from pomona.care.sweeping import sweep
 from pomona.datasets import DATASETS
 from pomona.formats import parquet
-from pomona.keeping import leftovers
 from pomona.lake import Lake
 from pomona.lease import hold
 from pomona.outcome import File
 from pomona.scored import RECORD as SCORED
 from pomona.stages import SCORE, STAGES
 from pomona.storage import at_once
-from pomona.sweeping import sweep
 
 if TYPE_CHECKING:
     import pyarrow as pa
