@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from bench import answers, describing, starts
 from bench.altered import alter, photographs
 from bench.loops import Loop, Orders, plain
 from bench.measure import Row
-from bench.runs import Ran, differing, ran, span
+from bench.runs import Ran, Span, differing, ran, span
 from bench.stand import Stand, linked, pictures, real
+from bench.turns import Turn, against, seconds, turns
 from pomona.knobs import resolve
 
 FAST = {"preset": "fast"}
@@ -29,57 +30,48 @@ def _rows(at: Stand, source: Path, name: str) -> Iterator[Row]:
     landing = at.folder / "landing"
     files = [linked(path, landing / path.relative_to(source)) for path in photographs(source)]
     whole = ran(at, "stages", landing, FAST)
+    # Some of its stages are done again by turns, and their outcomes with them.
+    spans = whole.spans
     orders = Orders(whole.lake, whole.run, landing, resolve(FAST), at.folder / "plain")
-    loops = _loops(orders, files)
-    yield _ingest(whole, loops["ingest"], len(files), name)
+    taken_in = turns(at, whole, "ingest", orders.ingest(files), landing=landing, knobs=FAST)
+    yield _ingest(whole, taken_in, len(files), name)
     yield from describing.measure(at, files, landing)
-    yield _learn_vocabulary(whole, loops["learn_vocabulary"])
+    learnt = turns(at, whole, "learn_vocabulary", orders.learn_vocabulary(), landing=landing, knobs=FAST)
+    yield _learn_vocabulary(whole, learnt)
     yield _inertia(whole, orders)
-    yield _encode(whole, loops["encode"])
+    coded = turns(at, whole, "encode", orders.encode(), landing=landing, knobs=FAST)
+    yield _encode(whole, coded)
     yield from answers.measure(at, orders, whole)
-    yield _whole(whole, loops)
-    yield _nothing_new(at, landing)
-    yield from _some_new(at, whole, landing)
-
-
-def _loops(orders: Orders, files: list[Path]) -> dict[str, Loop]:
-    """The plain loop of each stage that computes something, one after the other."""
-    made = {
-        "ingest": lambda: orders.ingest(files),
-        "describe": orders.describe,
-        "learn_vocabulary": orders.learn_vocabulary,
-        "encode": orders.encode,
-        "train": orders.train,
-        "evaluate": lambda: orders.evaluate(orders.pictures("path", "test")[:_SPOILED]),
+    loops = {
+        "describe": orders.describe(),
+        "train": orders.train(),
+        "evaluate": orders.evaluate(orders.pictures("path", "test")[:_SPOILED]),
     }
-    return {stage: plain(stage, order()) for stage, order in made.items()}
-
-
-def against(what: str, whole: Ran, stage: str, loop: Loop, goal: float, *, same: str) -> Row:
-    """The row of a stage's CPU from its first task on, and the loop's."""
-    ours = whole.cpu_s(stage)
-    ratio = ours / loop.cpu_s
-    note = f"{ours:.1f} against {loop.cpu_s:.1f} CPU seconds; {whole.spans[stage].said}{same}"
-    return Row(what, f"{ratio:.2f} ×", f"≤ {goal} × its CPU", ratio <= goal, note)
+    found = {stage: plain(stage, order) for stage, order in loops.items()}
+    by_turns = {"ingest": seconds(taken_in), "learn_vocabulary": seconds(learnt), "encode": seconds(coded)}
+    yield _whole(whole, spans, by_turns | {stage: loop.seconds for stage, loop in found.items()}, found)
+    yield _nothing_new(at, landing)
+    yield from _some_new(at, whole, spans, landing)
 
 
 def _counts(whole: Ran, stage: str) -> Mapping[str, float]:
     return dict((whole.lake.outcome(whole.run, stage) or {})["counts"])
 
 
-def _ingest(whole: Ran, loop: Loop, n_files: int, name: str) -> Row:
+def _ingest(whole: Ran, found: Sequence[Turn], n_files: int, name: str) -> Row:
+    loop = found[-1].loop
     kept = whole.lake.read_rows(whole.lake.files(whole.run, "placements"), ["content"])
     same = differing({"files": (n_files, loop.found["files"]), "images": (len(set(kept["content"].to_pylist())), loop.found["images"])})
-    return against(f"ingest, {n_files:,} files ({name}), against a plain loop", whole, "ingest", loop, 1.3, same=same)
+    return against(f"ingest, {n_files:,} files ({name}), against a plain loop", found, 1.3, same=same)
 
 
-def _learn_vocabulary(whole: Ran, loop: Loop) -> Row:
-    counts = _counts(whole, "learn_vocabulary")
+def _learn_vocabulary(whole: Ran, found: Sequence[Turn]) -> Row:
+    counts, loop = _counts(whole, "learn_vocabulary"), found[-1].loop
     # The draws differ, each has its own: what they take differs by chance.
     same = differing({"words": (counts["words"], loop.found["words"])})
     same += differing({"sampled": (counts["sampled"], loop.found["sampled"])}, within=0.02)
     what = f"learn_vocabulary, {counts['words']:,} words of {counts['sampled']:,} descriptors, against reading and faiss"
-    return against(what, whole, "learn_vocabulary", loop, 1.5, same=same)
+    return against(what, found, 1.5, same=same)
 
 
 def _inertia(whole: Ran, orders: Orders) -> Row:
@@ -89,19 +81,19 @@ def _inertia(whole: Ran, orders: Orders) -> Row:
     return Row("inertia of its words, against Lloyd on all descriptors", f"{ratio:.4f} ×", "≤ 1.01 ×", ratio <= 1.01, note)
 
 
-def _encode(whole: Ran, loop: Loop) -> Row:
-    counts = _counts(whole, "encode")
+def _encode(whole: Ran, found: Sequence[Turn]) -> Row:
+    counts, loop = _counts(whole, "encode"), found[-1].loop
     names = {"images": "images", "components": "components", "near copies": "near"}
     same = differing({what: (counts[what.replace(" ", "_")], loop.found[theirs]) for what, theirs in names.items()})
-    return against("encode against plain NumPy over the same arrays", whole, "encode", loop, 1.6, same=same)
+    return against("encode against plain NumPy over the same arrays", found, 1.6, same=same)
 
 
-def _whole(whole: Ran, loops: Mapping[str, Loop]) -> Row:
+def _whole(whole: Ran, spans: Mapping[str, Span], loop_s: Mapping[str, float], loops: Mapping[str, Loop]) -> Row:
     """Stages without their starts and Airflow, against all loops shared out evenly to two cores."""
-    work, half = sum(each.seconds for each in whole.spans.values()), sum(loop.seconds for loop in loops.values()) / 2
+    work, half = sum(each.seconds for each in spans.values()), sum(loop_s.values()) / 2
     parts = ", ".join(
-        f"{stage} {each.seconds:.1f} against {loops[stage].seconds / 2:.1f}" if stage in loops else f"{stage} {each.seconds:.1f}"
-        for stage, each in whole.spans.items()
+        f"{stage} {each.seconds:.1f} against {loop_s[stage] / 2:.1f}" if stage in loop_s else f"{stage} {each.seconds:.1f}"
+        for stage, each in spans.items()
     )
     same = differing(
         {
@@ -128,14 +120,14 @@ def _nothing_new(at: Stand, landing: Path) -> Row:
     )
 
 
-def _some_new(at: Stand, whole: Ran, landing: Path) -> Iterator[Row]:
+def _some_new(at: Stand, whole: Ran, full_spans: Mapping[str, Span], landing: Path) -> Iterator[Row]:
     """One image more for every hundred, described: its share of the full run's work, and what starting took."""
     listed = photographs(landing)
     n_new = alter(landing, landing, [(path, 1) for path in listed[::100]])
     usages = {stage: at.stage(stage, "stages", landing, FAST, run="more") for stage in ("ingest", "describe")}
     spans = {stage: span(whole.lake, "more", stage) for stage in usages}
     more = {stage: found for stage, found in spans.items() if found}
-    full = sum(whole.spans[stage].seconds for stage in usages)
+    full = sum(full_spans[stage].seconds for stage in usages)
     share = sum(found.seconds for found in more.values()) / full
     said = "; ".join(f"{stage}: {found.said}" for stage, found in more.items())
     what = f"{n_new:,} new images beside {len(listed):,}: ingest and describe, starts taken out"

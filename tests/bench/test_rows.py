@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
-from bench import answers, describing, memory, peers, stages
+from bench import answers, describing, memory, peers, turns
 from bench.describing import Described
 from bench.loops import Loop
 from bench.measure import MB, Usage, in_turn
 from bench.runs import Span
+from bench.turns import Turn
 
 
 @dataclass
@@ -42,14 +43,13 @@ def _with_memory(drivers: dict[str, int], *, images: int, peak_gb: float = 2.0) 
 
 
 def test_a_stage_over_its_goal_says_where_its_time_goes() -> None:
-    told: Any = Told(cpu=13.0, spans={"encode": Span(100.0, 105.0, 112.0, 113.0)})
-    row = stages.against("encode", told, "encode", Loop({}, 10.0, 10.5), 1.2, same="; NOT THE SAME WORK: images 8 against 7")
+    said = "5.0 s from its first line to the first task, 7.0 s to the last task, 1.0 s behind it"
+    found = [Turn(26.0, "", Loop({}, 20.0, 21.0)), Turn(30.0, "", Loop({}, 10.0, 10.5)), Turn(12.0, said, Loop({}, 10.0, 10.5))]
+    row = turns.against("encode", found, 1.2, same="; NOT THE SAME WORK: images 8 against 7")
     assert (row.figure, row.goal, row.met) == ("1.30 ×", "≤ 1.2 × its CPU", False)
-    assert row.note == (
-        "13.0 against 10.0 CPU seconds; 5.0 s from its first line to the first task, 7.0 s to the last task, 1.0 s behind it; "
-        "NOT THE SAME WORK: images 8 against 7"
-    )
-    assert stages.against("encode", told, "encode", Loop({}, 10.0, 10.5), 1.3, same="").met
+    assert row.note == f"26.0 against 10.0 CPU seconds, 3 times in turn; {said}; NOT THE SAME WORK: images 8 against 7"
+    assert turns.against("encode", found, 1.3, same="").met
+    assert turns.seconds(found) == 10.5
 
 
 def test_drivers_are_flat_but_trains_which_may_grow_by_twice_its_matrix() -> None:
