@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from bench.measure import Held
 from bench.stand import PROJECT
 from pomona.lake import Lake
 from pomona.vision.describe import HISTOGRAM_BINS
@@ -29,7 +30,7 @@ class Loop(NamedTuple):
     seconds: float
 
 
-def plain(name: str, order: Mapping[str, Any], *, threads: int = 1) -> Loop:
+def plain(name: str, order: Mapping[str, Any], *, threads: int = 1, held: Held = list) -> Loop:
     """Runs bench/plain/<name>.py with the order.
 
     Raises
@@ -37,13 +38,13 @@ def plain(name: str, order: Mapping[str, Any], *, threads: int = 1) -> Loop:
     RuntimeError
         With the last line of what it said, when it fails.
     """
-    return own_process(f"bench.plain.{name}", order, threads=threads)
+    return own_process(f"bench.plain.{name}", order, threads=threads, held=held)
 
 
-def own_process(module: str, order: Mapping[str, Any], *, threads: int = 1) -> Loop:
+def own_process(module: str, order: Mapping[str, Any], *, threads: int = 1, held: Held = list) -> Loop:
     """Runs a module that prints a line of JSON as `bench.plain.clock` does; with 0 threads nobody limits their number."""
     limits = dict.fromkeys(_THREADS, str(threads)) if threads else {}
-    command = [sys.executable, "-m", module, json.dumps(order)]
+    command = held([sys.executable, "-m", module, json.dumps(order)])
     done = subprocess.run(command, cwd=PROJECT, env={**os.environ, **limits}, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"{module} ended with {done.returncode}: {(done.stderr.strip() or 'no output').splitlines()[-1]}")

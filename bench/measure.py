@@ -6,7 +6,7 @@ import os
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +17,8 @@ import psutil
 
 INTERVAL_S = 0.2
 Found = TypeVar("Found")
+Held = Callable[[list[str]], list[str]]
+"""What changes a command before it is run."""
 _WORKER = "pyspark.daemon"
 _DRIVER = "run_stage.py"
 MB = 1 << 20
@@ -141,6 +143,15 @@ def done(command: list[str], log: Path, **options: object) -> None:
 def in_turn(times: int, *each: Callable[[], Found]) -> list[tuple[Found, ...]]:
     """What each gives, so many times one after the other: what slows the machine for a while slows all of them."""
     return [tuple(measure() for measure in each) for _ in range(times)]
+
+
+def on_one_core(command: Sequence[str]) -> list[str]:
+    """The command, held with all that it starts on this machine's first core.
+
+    Two hardware threads that share a core use more CPU seconds for the same work: what uses two cores could not be held against what uses
+    one.
+    """
+    return ["taskset", "--cpu-list", str(min(os.sched_getaffinity(0))), *command]
 
 
 def load() -> float:

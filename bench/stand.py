@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.measure import Usage, done, used
+from bench.measure import Held, Usage, done, used
 from demo import orchard
 from pomona.command import Place, arguments
 from pomona.knobs import resolve
@@ -50,8 +50,18 @@ class Stand:
         self.state.mkdir(parents=True, exist_ok=True)
         rehearse(prepared(self.state))
 
-    def stage(self, stage: str, name: str, landing: Path, knobs: Mapping[str, Any], *, cores: str = "*", run: str = "bench") -> Usage:
-        """Runs one stage of the run as the local engine does, and says what its process tree used."""
+    def stage(
+        self,
+        stage: str,
+        name: str,
+        landing: Path,
+        knobs: Mapping[str, Any],
+        *,
+        cores: str = "*",
+        run: str = "bench",
+        held: Held = list,
+    ) -> Usage:
+        """Runs one stage of the run as the local engine does, its command as `held` changes it, and says what its process tree used."""
         home = prepared(self.state)
         place = Place(run, name, str(self.lake), str(landing), f"sqlite:///{self.state / 'mlflow.db'}")
         conf = [word for key, value in (CONF | LOOPBACK).items() for word in ("--conf", f"{key}={value}")]
@@ -67,7 +77,7 @@ class Stand:
             *words,
         ]
         with used() as usage:
-            done(command, self.folder / f"{name}-{stage}.log", env={**os.environ, **home.environment()}, cwd=self.state)
+            done(held(command), self.folder / f"{name}-{stage}.log", env={**os.environ, **home.environment()}, cwd=self.state)
         return usage
 
 

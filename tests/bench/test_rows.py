@@ -47,7 +47,7 @@ def test_a_stage_over_its_goal_says_where_its_time_goes() -> None:
     found = [Turn(26.0, "", Loop({}, 20.0, 21.0)), Turn(30.0, "", Loop({}, 10.0, 10.5)), Turn(12.0, said, Loop({}, 10.0, 10.5))]
     row = turns.against("encode", found, 1.2, same="; NOT THE SAME WORK: images 8 against 7")
     assert (row.figure, row.goal, row.met) == ("1.30 ×", "≤ 1.2 × its CPU", False)
-    assert row.note == f"26.0 against 10.0 CPU seconds, 3 times in turn; {said}; NOT THE SAME WORK: images 8 against 7"
+    assert row.note == f"26.0 against 10.0 CPU seconds on one core, 3 times in turn; {said}; NOT THE SAME WORK: images 8 against 7"
     assert turns.against("encode", found, 1.3, same="").met
     assert turns.seconds(found) == 10.5
 
