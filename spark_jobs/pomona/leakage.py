@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -277,9 +277,10 @@ def _roster(kept: pd.DataFrame) -> pa.Table:
 
 
 def _leaks(kept: pd.DataFrame, leaked: pd.DataFrame) -> list[Leak]:
-    test_path = _of_content(kept, leaked, "path")
-    trains = leaked.groupby("content")["path"].agg(tuple)
-    return [Leak(str(content), test_path[content], paths) for content, paths in trains.items()]
+    test_path, trains = _of_content(kept, leaked, "path"), defaultdict(list)
+    for content, path in zip(leaked["content"], leaked["path"], strict=True):
+        trains[content].append(path)
+    return [Leak(content, test_path[content], tuple(trains[content])) for content in sorted(trains)]
 
 
 def _linked(kept: pd.DataFrame, leaked: pd.DataFrame) -> list[tuple[str, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -39,8 +40,11 @@ class Snapshot:
 
     def digest(self) -> str:
         """SHA-256 of what the present placements mean: path, content, label, split and group, not their clock times."""
-        rows = self.present[_MEANING].sort_values("path")
-        return hashlib.sha256(rows.to_csv(index=False, lineterminator="\n").encode()).hexdigest()
+        import pyarrow.csv as pc
+
+        written = io.BytesIO()
+        pc.write_csv(table("placements", self.present.sort_values("path")).select(_MEANING), written)
+        return hashlib.sha256(written.getbuffer()).hexdigest()
 
 
 def latest(lake: Lake) -> Snapshot:

@@ -127,6 +127,8 @@ def beside(path: str) -> Placement:
 def effected(snapshot: Snapshot, history: History) -> Labelled:
     """The snapshot with what people said in force; their history may be empty."""
     present, gone = snapshot.present, snapshot.placements[snapshot.placements["gone_since"].notna()]
+    if not history.annotations and present["label"].ne("").all():
+        return Labelled(snapshot, {}, _rows((), {}, present), [], 0)
     contents = dict(zip(present["path"], present["content"], strict=True))
     known, unknown = resolved(history, contents)
     here = set(present["content"])
@@ -184,7 +186,7 @@ def notes(found: Labelled, history: History) -> dict[str, Any]:
 
 
 def _rows(known: Sequence[Annotation], used: Mapping[str, Annotation], present: pd.DataFrame) -> pa.Table:
-    folders = dict(zip(present["content"], present["label"], strict=True))
+    folders = dict(zip(present["content"], present["label"], strict=True)) if known else {}
     rows = []
     for said in known:
         stands, folder = used.get(said.content) == said, folders.get(said.content) or None
