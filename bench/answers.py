@@ -13,7 +13,7 @@ from bench.measure import Row, in_turn
 from bench.runs import Ran
 from bench.stand import Stand
 
-_IMAGES, _WARM, _BATCH, _TIMES = 400, 50, 200, 3
+_IMAGES, _WARM, _BATCH, _TIMES = 400, 50, 200, 5
 _GOAL, _GOAL_P99_MS, _GOAL_EACH_S = 1.2, 15, 250
 
 

@@ -69,7 +69,7 @@ def described(at: Stand, lake: Lake, landing: Path, cores: int) -> Described:
     RuntimeError
         When its outcome does not tell its first and last task.
     """
-    usage = at.stage("describe", "quarter", landing, _FAST, cores=str(cores))
+    usage = at.stage("describe", "quarter", landing, _FAST, cores=str(cores), memory=False)
     done = Ran("bench", usage, lake)
     found = done.spans["describe"]
     if found.first_task is None or found.last_task is None:

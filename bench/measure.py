@@ -64,15 +64,16 @@ class Usage:
         moments, totals = zip(*[(self.began, 0.0), *self._timeline], strict=True)
         return float(np.interp(moment, moments, totals))
 
-    def look(self, root: psutil.Process) -> None:
-        """Adds one sample of the tree below the root, the root left out."""
+    def look(self, root: psutil.Process, *, memory: bool = True) -> None:
+        """Adds one sample of the tree below the root, the root left out; asking for a process's memory slows it."""
         total = 0
         for process in root.children(recursive=True):
             try:
                 times = process.cpu_times()
                 self._cpu[process.pid, process.create_time()] = times.user + times.system
-                total += _kilobytes(process.pid, "smaps_rollup", "Pss:") << 10
-                self._largest(process)
+                if memory:
+                    total += _kilobytes(process.pid, "smaps_rollup", "Pss:") << 10
+                    self._largest(process)
             except (psutil.Error, OSError):
                 continue  # it ended while it was looked at
         self.peak_bytes = max(self.peak_bytes, total)
@@ -104,14 +105,14 @@ def _kilobytes(pid: int, file: str, name: str) -> int:
 
 
 @contextmanager
-def used(interval_s: float = INTERVAL_S) -> Iterator[Usage]:
-    """The usage of the processes that the block starts; complete when the block is left."""
+def used(interval_s: float = INTERVAL_S, *, memory: bool = True) -> Iterator[Usage]:
+    """The usage of the processes that the block starts, with or without their memory; complete when the block is left."""
     usage, stop = Usage(), threading.Event()
     root = psutil.Process()
 
     def sample() -> None:
         while not stop.is_set():
-            usage.look(root)
+            usage.look(root, memory=memory)
             stop.wait(interval_s)
 
     thread = threading.Thread(target=sample, daemon=True)

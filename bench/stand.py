@@ -60,6 +60,7 @@ class Stand:
         cores: str = "*",
         run: str = "bench",
         held: Held = list,
+        memory: bool = True,
     ) -> Usage:
         """Runs one stage of the run as the local engine does, its command as `held` changes it, and says what its process tree used."""
         home = prepared(self.state)
@@ -76,7 +77,7 @@ class Stand:
             str(PROJECT / "spark_jobs" / "run_stage.py"),
             *words,
         ]
-        with used() as usage:
+        with used(memory=memory) as usage:
             done(held(command), self.folder / f"{name}-{stage}.log", env={**os.environ, **home.environment()}, cwd=self.state)
         return usage
 

@@ -54,7 +54,7 @@ def _loop(stage: str, order: Mapping[str, Any]) -> Loop:
 
 def _stage(at: Stand, whole: Ran, stage: str, landing: Path, knobs: Mapping[str, Any]) -> tuple[float, str]:
     name, run = (_EMPTY, "bench") if stage == "ingest" else (whole.lake.name, whole.run)
-    again = Ran(run, at.stage(stage, name, landing, knobs, run=run, held=on_one_core), Lake(str(at.lake), name))
+    again = Ran(run, at.stage(stage, name, landing, knobs, run=run, held=on_one_core, memory=False), Lake(str(at.lake), name))
     found = again.cpu_s(stage), again.spans[stage].said
     if name == _EMPTY:
         shutil.rmtree(at.lake / _EMPTY)

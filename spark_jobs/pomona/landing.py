@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -102,8 +103,9 @@ class Landing:
             if isinstance(place, Bucket):
                 data, seen = place.get(path, version), version
             else:
-                with traffic.CountedFile(place.location(path)) as file:
+                with io.FileIO(place.location(path)) as file:
                     data, seen = file.readall(), _version(os.fstat(file.fileno()))
+                traffic.count(read=len(data))
         except FileNotFoundError:
             raise Unsteady("vanished before it was read") from None
         except Replaced:

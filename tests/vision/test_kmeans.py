@@ -60,3 +60,14 @@ def test_every_row_may_be_a_centre() -> None:
     points = _heaps(1, spread=0)
     found = clustered(points, 4, iterations=3, seed=0)
     assert found.inertia == 0 and sorted(found.nearest.tolist()) == [0, 1, 2, 3]
+
+
+def test_many_points_end_near_where_all_iterations_over_all_of_them_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(4)
+    points = np.ascontiguousarray(random.normal(size=(3000, 6)) + 4 * random.integers(0, 3, (3000, 1)), dtype=np.float32)
+    whole = clustered(points, 30, iterations=20, seed=0)
+    monkeypatch.setattr(kmeans, "_MANY", 2999)
+    halves = clustered(points, 30, iterations=20, seed=0)
+    assert halves.centres.tobytes() != whole.centres.tobytes()
+    assert halves.inertia < 1.01 * whole.inertia
+    assert clustered(points, 30, iterations=0, seed=0).inertia > 1.1 * whole.inertia
