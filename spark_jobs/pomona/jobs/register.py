@@ -41,6 +41,7 @@ def run(work: Work) -> Result:
         chain=chain,
         probes=list(work.pictures(probes(roster)).values()),
         trained_on=trained_on(roster),
+        profile=work.arrays("profile"),
         params=facts.knobs,
         metrics=_metrics(facts),
         tags=_tags(facts),
