@@ -45,6 +45,8 @@ landing = Asset(
     group="pomona",
     watchers=[AssetWatcher(name="arrivals", trigger=trigger)] if watch.poll_s else [],
 )
+# A list of assets means all of them, `|` any.
+woken_by = landing | Asset(deployment.drifted) if deployment.drift.retrain else [landing]
 
 with DAG(
     dag_id="retrain",
@@ -52,9 +54,9 @@ with DAG(
     description="Pictures in the landing zone become a registered model",
     doc_md=__doc__,
     tags=["pomona", deployment.name],
-    schedule=AssetOrTimeSchedule(timetable=CronTriggerTimetable(deployment.schedule, timezone="UTC"), assets=[landing])
+    schedule=AssetOrTimeSchedule(timetable=CronTriggerTimetable(deployment.schedule, timezone="UTC"), assets=woken_by)
     if deployment.schedule
-    else [landing],
+    else woken_by,
     catchup=False,
     max_active_runs=1,
     is_paused_upon_creation=True,
