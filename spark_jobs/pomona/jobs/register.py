@@ -137,7 +137,7 @@ def _tags(facts: Facts) -> dict[str, Any]:
         "pomona.measured_against": facts.verdict["champion"] or "",
         "pomona.snapshot": facts.manifests["ingest"]["notes"]["snapshot"],
         "pomona.extractor": facts.manifests["describe"]["notes"]["extractor"],
-        "pomona.started_by": facts.started_by.split(" ", 1)[0],
+        "pomona.started_by": facts.started_by.split(" ", 1)[0].rstrip(":"),
         "pomona.cause": facts.started_by,
         "pomona.knobs": json.dumps(facts.knobs, sort_keys=True),
         **{f"pomona.hash.{name}": value for name, value in facts.hashes.items()},

@@ -63,7 +63,7 @@ def words(document: Mapping[str, Any]) -> str:
 
 def first_symptom(document: Mapping[str, Any]) -> str:
     """The strongest symptom of the first window that began an episode."""
-    return next(symptom for window in began(document) for symptom in (*window["symptoms"], _KINDS[window["kind"]]))
+    return str(next(symptom for window in began(document) for symptom in window["symptoms"]))
 
 
 def _state(document: Mapping[str, Any]) -> Iterator[str]:

@@ -28,7 +28,6 @@ from pomona.scored import KEY, Scored
 from pomona.work import LOG
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
     from numpy.typing import NDArray
 
@@ -84,7 +83,7 @@ def is_drawn(content: str, share: float) -> bool:
     return int(content[:13], 16) < share * 16**13
 
 
-def profile_of(arrays: Mapping[str, NDArray[np.generic]] | None, version: int) -> tuple[Profile | None, str]:
+def profile_of(arrays: Mapping[str, NDArray[Any]] | None, version: int) -> tuple[Profile | None, str]:
     """The profile in the arrays that a version took along; or why it has none that tells what is usual, in a line."""
     if arrays is None:
         return None, f"version {version} has no profile of its training images, for an earlier release registered it"

@@ -112,4 +112,4 @@ def observations(rows: Sequence[Row]) -> Observations:
 def _shares(profile: Profile) -> Floats:
     """The share of each class among the profile's images, (n_classes,)."""
     codes: NDArray[np.int64] = profile.label_codes()
-    return np.bincount(codes, minlength=len(profile.classes)) / len(codes)
+    return np.asarray(np.bincount(codes, minlength=len(profile.classes)) / len(codes), dtype=np.float64)
