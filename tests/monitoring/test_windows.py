@@ -37,7 +37,7 @@ def test_a_rest_of_half_a_window_is_a_window_of_its_own_and_a_smaller_one_waits(
 
 
 def test_no_picture_is_in_two_windows_and_none_is_lost() -> None:
-    given = in_order([*pictures(37), *rejects(2)])
+    given = in_order([*pictures(37), *rejects(2)], draw=1)
     windows, rest = cut(given, size=10, closes=full)
     assert [row["path"] for window in (*windows, rest) for row in window] == [row["path"] for row in given]
 
@@ -55,13 +55,17 @@ def test_behind_the_last_of_the_most_windows_nothing_waits() -> None:
     assert (sizes(windows), rest) == ([(10, 0), (10, 0)], [])
 
 
-def test_the_order_is_that_of_the_contents_whatever_the_files_are_called() -> None:
-    given = pictures(8)
-    found = in_order(given[::-1])
-    assert [row["content"] for row in found] == sorted(row["content"] for row in given)
-    assert [row["path"] for row in found] != sorted(row["path"] for row in given)
+def test_the_order_is_drawn_by_contents_anew_each_time_whatever_the_files_are_called() -> None:
+    given = pictures(30)
+    found = in_order(given, draw=1)
+    assert found == in_order(given[::-1], draw=1) != given
+    renamed = in_order([{**row, "path": f"z{place}"} for place, row in enumerate(given)], draw=1)
+    assert [row["content"] for row in renamed] == [row["content"] for row in found]
+    # Who comes last in one draw does not come last in all of them.
+    last = [{row["content"] for row in in_order(given, draw=draw)[-10:]} for draw in range(1, 7)]
+    assert not set.intersection(*last)
     twice = [{**given[0], "path": name} for name in ("b.jpg", "a.jpg")]
-    assert [row["path"] for row in in_order(twice)] == ["a.jpg", "b.jpg"]
+    assert [row["path"] for row in in_order(twice, draw=1)] == ["a.jpg", "b.jpg"]
 
 
 def test_within_so_many_readable_pictures_the_rejects_between_them_are_kept() -> None:

@@ -109,12 +109,13 @@ def _document(watching: Watching, last: Document | None, saved: Scored, observed
     new = _new(scored.state(watching.lake, n_counted), saved)
     same_champion = last is not None and last["champion"] == watching.champion
     before = Watch(**last["watch"]) if last is not None and same_champion else Watch()
-    why = _why(watching, last if same_champion else None, observed)
-    judged = _Judged((), before, 0, _waiting(watching.lake, last)) if why else _judged(watching, last, new, observed, before)
+    number, why = 1 if last is None else last["number"] + 1, _why(watching, last if same_champion else None, observed)
+    waiting = _waiting(watching.lake, last) if why else _still_waiting(watching, last, observed)
+    judged = _Judged((), before, 0, waiting) if why else _judged(watching, waiting, new, observed, before, draw=number)
     readable = new[new["reason"].isna()]
     file = _kept(watching.lake, judged.waiting)
     return {
-        "number": 1 if last is None else last["number"] + 1,
+        "number": number,
         "at": now(),
         "run": watching.run,
         "champion": watching.champion,
@@ -142,15 +143,14 @@ class _Judged:
     waiting: Sequence[Row]
 
 
-def _judged(watching: Watching, last: Document | None, new: pd.DataFrame, observed: Observed, before: Watch) -> _Judged:
+def _judged(watching: Watching, waiting: Sequence[Row], new: pd.DataFrame, observed: Observed, before: Watch, *, draw: int) -> _Judged:
     """Waiting and new pictures in windows, each judged in turn."""
     news = {*new[KEY].itertuples(index=False, name=None)}
-    waiting = _still_waiting(watching, last, observed)
     at = now()
     fresh = [{**row, "champion": watching.champion, "at": at} for row in observed.rows if _key(row) in news]
     size = watching.drift.window
     n_room = MOST * size - sum(row["reason"] is None for row in waiting)
-    pool = in_order([*waiting, *within(in_order(fresh), n_room)])
+    pool = in_order([*waiting, *within(in_order(fresh, draw=draw), n_room)], draw=draw)
     if observed.profile is None or not pool:
         return _Judged((), before, 0, pool)
     gauge = Gauge(observed.profile, watching.drift)

@@ -5,6 +5,7 @@ A picture is a row of the dataset `observations`; one with a `reason` cannot be 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from typing import Any
@@ -67,9 +68,12 @@ def too_few(profile: Profile) -> str:
     return f"its training images come from {n_groups} groups, and what is usual shows from {_LEAST_GROUPS} on"
 
 
-def in_order(rows: Iterable[Row]) -> list[Row]:
-    """The rows in the order in which windows are cut: by content, which is a hash and so a draw, then by path."""
-    return sorted(rows, key=lambda row: (row["content"], row["path"]))
+def in_order(rows: Iterable[Row], *, draw: int) -> list[Row]:
+    """The rows in the order in which windows are cut: by a hash of the content and the number of the draw, then by path.
+
+    By the content alone the same pictures would come last in each draw, and wait for ever.
+    """
+    return sorted(rows, key=lambda row: (hashlib.sha256(f"{draw}/{row['content']}".encode()).hexdigest(), row["path"]))
 
 
 def cut(rows: Sequence[Row], *, size: int, closes: Callable[[int, int], bool], most: int = MOST) -> tuple[list[list[Row]], list[Row]]:
