@@ -19,7 +19,8 @@ from pomona.fitted import fitted
 from pomona.formats import arrow_schema
 from pomona.labels.suspects import Suspect, suspect_groups, suspects
 from pomona.lake import Lake
-from pomona.monitoring.training import MAX_IMAGES, profiled
+from pomona.monitoring.profile import MAX_IMAGES
+from pomona.monitoring.training import profiled
 from pomona.outcome import BadInput, File, Result
 from pomona.scoring import interval, scores
 from pomona.vision.chain import Row

@@ -22,12 +22,9 @@ from pomona.work import LOG, Work
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# More would not sharpen what is usual, which is a matter of groups; these take a megabyte, and seconds.
-MAX_IMAGES = 1_000
-
 
 def profiled(work: Work, chain: Chain, rows: Sequence[Row], fits: Sequence[Fit | None]) -> dict[str, NDArray[Any]]:
-    """The arrays of the dataset `profile`, of at most `MAX_IMAGES` rows; `fits` are those of the chains that held the rows out.
+    """The arrays of the dataset `profile`, of at most `profile.MAX_IMAGES` rows; `fits` are those of the chains that held the rows out.
 
     Nothing is described again: how a row fits comes from its description, and the light alone from its image.
     """
