@@ -21,6 +21,7 @@ from pomona.monitoring import record
 from pomona.monitoring.profile import Profile
 from pomona.newness import answered
 from pomona.outcome import File, Result
+from pomona.vision.decode import decode
 from pomona.vision.observe import light
 from pomona.work import Work
 from run_stage import done
@@ -121,7 +122,7 @@ def test_train_profiles_its_sample_by_the_folds_that_held_it_out_and_the_version
     assert seen.words.sum(axis=1) == pytest.approx(np.ones(len(made.labels)), abs=0.01)
     # Each image's own light, whatever order the tasks came in.
     contents = sorted(path for path in trained.landing.glob("Training/*/*.jpg"))
-    expected = sorted(light(cv2.imread(str(path))) for path in contents)
+    expected = sorted(light(decode(path.read_bytes(), side_px=512)) for path in contents)
     found = sorted(zip(seen.brightness.tolist(), seen.blur.tolist(), map(tuple, seen.cast.tolist()), strict=True))
     assert [one[0] for one in found] == pytest.approx([one.brightness for one in expected], abs=1e-6)
     assert [one[1] for one in found] == pytest.approx([one.blur for one in expected], abs=1e-6)

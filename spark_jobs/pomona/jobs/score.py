@@ -169,7 +169,8 @@ def _told(work: Work, landing: Landing, new: pd.DataFrame, version: int) -> tupl
         if trouble:
             raise BadInput(f"version {version} of {place.name} cannot be asked: {trouble}; put another one back with `make rollback`")
         found = _compared_by(folder, version) if work.order.drift.window else Observed(why=OFF)
-        return _divided(_answers(work, landing, folder, new if found.profile else new[new["pending"]]), found)
+        few = new if found.profile else new[new["pending"]].assign(share=0.0)
+        return _divided(_answers(work, landing, folder, few), found)
 
 
 def _compared_by(folder: Path, version: int) -> Observed:

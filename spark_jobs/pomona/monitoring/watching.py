@@ -111,12 +111,13 @@ def _document(watching: Watching, last: Document | None, saved: Scored, observed
     before = Watch(**last["watch"]) if last is not None and same_champion else Watch()
     number, why = 1 if last is None else last["number"] + 1, _why(watching, last if same_champion else None, observed)
     waiting = _waiting(watching.lake, last) if why else _still_waiting(watching, last, observed)
-    judged = _Judged((), before, 0, waiting) if why else _judged(watching, waiting, new, observed, before, draw=number)
+    at = now()
+    judged = _Judged((), before, 0, waiting) if why else _judged(watching, waiting, new, observed, before, draw=number, at=at)
     readable = new[new["reason"].isna()]
     file = _kept(watching.lake, judged.waiting)
     return {
         "number": number,
-        "at": now(),
+        "at": at,
         "run": watching.run,
         "champion": watching.champion,
         "n_new": len(new),
@@ -143,10 +144,11 @@ class _Judged:
     waiting: Sequence[Row]
 
 
-def _judged(watching: Watching, waiting: Sequence[Row], new: pd.DataFrame, observed: Observed, before: Watch, *, draw: int) -> _Judged:
+def _judged(
+    watching: Watching, waiting: Sequence[Row], new: pd.DataFrame, observed: Observed, before: Watch, *, draw: int, at: str
+) -> _Judged:
     """Waiting and new pictures in windows, each judged in turn."""
     news = {*new[KEY].itertuples(index=False, name=None)}
-    at = now()
     fresh = [{**row, "champion": watching.champion, "at": at} for row in observed.rows if _key(row) in news]
     size = watching.drift.window
     n_room = MOST * size - sum(row["reason"] is None for row in waiting)
