@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk import DAG, AssetOrTimeSchedule, CronTriggerTimetable
-from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, DownstreamTasksSkipped
 from airflow.sdk.execution_time.context import OutletEventAccessors
 
 from pomona.command import Drift, Place, parse
@@ -103,6 +103,16 @@ def test_on_emr_its_own_cluster_is_made_for_its_own_job(monkeypatch: pytest.Monk
     # The cluster is not paid for while a document is read.
     assert tasks["terminate_cluster"].upstream_task_ids == {"create_cluster", "score"}
     assert tasks["notice"].upstream_task_ids == {"score"}
+
+
+@pytest.mark.parametrize("settings", [{}, ON_EMR])
+def test_where_nothing_is_new_nobody_looks_for_drift_and_a_cluster_is_ended(
+    monkeypatch: pytest.MonkeyPatch, settings: dict[str, str]
+) -> None:
+    operator, context = task(dags(monkeypatch, **settings)), {"ti": SimpleNamespace(xcom_push=lambda **_: None)}
+    with pytest.raises(DownstreamTasksSkipped) as skipped:
+        operator._settle(0, {"status": "nothing_new", "line": "as before"}, context)
+    assert skipped.value.tasks == ["notice"]
 
 
 WINDOW = {"n_images": 200, "n_rejects": 0, "scores": {}, "from": "2026-01-02T03:04:05+00:00", "to": "2026-01-02T03:04:05+00:00"}
