@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -93,8 +93,12 @@ def pending(last: Scored, listed: Sequence[Listed], champion: int) -> pd.DataFra
 
 def readable(listed: Sequence[Listed]) -> pd.DataFrame:
     """Path, size and version of the listed files that have no fault."""
-    found = pd.DataFrame([(file.path, file.size, file.version) for file in listed if not file.fault], columns=KEY)
-    return found.astype({"size": "int64"})
+    return keyed((file.path, file.size, file.version) for file in listed if not file.fault)
+
+
+def keyed(files: Iterable[tuple[str, int, str]]) -> pd.DataFrame:
+    """The files as a table of path, size and version, of the same types without any."""
+    return pd.DataFrame(list(files), columns=KEY).astype({"size": "int64"})
 
 
 def follow(last: Scored, listed: Sequence[Listed], told: pd.DataFrame, champion: int) -> Scored:

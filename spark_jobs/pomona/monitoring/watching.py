@@ -68,9 +68,7 @@ def wanted(watching: Watching, listed: Sequence[Listed]) -> pd.DataFrame:
     if not watching.drift.window:
         return files.iloc[:0].assign(share=0.0)
     waiting = _waiting(watching.lake, record.latest(watching.lake))
-    again = files.merge(
-        pd.DataFrame([_key(row) for row in waiting if row["champion"] != watching.champion], columns=KEY).astype(files.dtypes)
-    )
+    again = files.merge(scored.keyed(_key(row) for row in waiting if row["champion"] != watching.champion), on=KEY)
     new = scored.fresh(scored.state(watching.lake, scored.counted(watching.lake)), files)
     most = MOST * watching.drift.window
     # A draw by hash falls short of what is expected by four deviations once in 30,000 times.
@@ -219,5 +217,5 @@ def _kept(lake: Lake, rows: Collection[Row]) -> File | None:
     return lake.write_rows(record.ROWS, DATASET, pa.Table.from_pylist(list(rows), schema=arrow_schema(DATASET)))
 
 
-def _key(row: Mapping[str, Any]) -> tuple[Any, ...]:
-    return tuple(row[name] for name in KEY)
+def _key(row: Mapping[str, Any]) -> tuple[str, int, str]:
+    return row["path"], row["size"], row["version"]
