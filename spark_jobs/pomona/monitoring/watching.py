@@ -161,7 +161,7 @@ def _judged(
     cuts, rest = cut(pool, size=size, closes=gauge.closes)
     verdicts = [gauge.verdict(window) for window in cuts]
     watches = watched([verdict.score for verdict in verdicts], rule=Rule(), watch=before)
-    earlier = [before, *watches[:-1]]
+    earlier = [before, *watches][:-1]
     windows = [_told(*each) for each in zip(cuts, verdicts, earlier, watches, strict=True)]
     n_watched = sum(_key(row) in news for window in (*cuts, rest) for row in window)
     return _Judged(windows, watches[-1] if watches else before, n_watched, rest)
