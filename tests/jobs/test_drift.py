@@ -97,7 +97,7 @@ def trained(spark: Any, tmp_path_factory: pytest.TempPathFactory) -> Runs:
     """A run over three kinds with five specimens each in training, whose version is champion."""
     folder = tmp_path_factory.mktemp("drift")
     draw(folder / "landing", frames=FRAMES, kinds=list(KINDS)[:N_KINDS], rotations=ROTATIONS, bad=False)
-    runs = Runs(folder, folder / "landing", knobs={**SMALL, "folds": 3})
+    runs = Runs(folder, folder / "landing", knobs={**SMALL, "folds": 5})
     runs.through("first")
     tracking.connect(runs.tracking).set_registered_model_alias(runs.name, "champion", "1")
     return runs
