@@ -6,6 +6,7 @@ trains, judges the model against the champion and registers it. One task is one 
 - **Nothing new**: the run ends after `ingest`, the later tasks are skipped, and the log says why.
 - **On EMR** a run has a cluster of its own, made when there is work for it and ended however the run ends.
 - **A refused model** is an outcome: the run succeeds, the version is registered, the champion stays.
+- **Drift** of new pictures starts a run too, where the deployment wants that; without new pictures or labels it is nothing new.
 - **Approval**, where the deployment requires it, is asked of a person when the verdict says *promote*: under *Required Actions*.
 - **Knobs** left empty have the value of the preset. A task may be cleared at any time; it gives the same result.
 - Folder names are labels. Where to put pictures, and what became of each run: the page *Pomona* in the menu.
@@ -45,6 +46,8 @@ landing = Asset(
     group="pomona",
     watchers=[AssetWatcher(name="arrivals", trigger=trigger)] if watch.poll_s else [],
 )
+# A list of assets means all of them, `|` any.
+woken_by = landing | Asset(deployment.drifted) if deployment.drift.retrain else [landing]
 
 with DAG(
     dag_id="retrain",
@@ -52,9 +55,9 @@ with DAG(
     description="Pictures in the landing zone become a registered model",
     doc_md=__doc__,
     tags=["pomona", deployment.name],
-    schedule=AssetOrTimeSchedule(timetable=CronTriggerTimetable(deployment.schedule, timezone="UTC"), assets=[landing])
+    schedule=AssetOrTimeSchedule(timetable=CronTriggerTimetable(deployment.schedule, timezone="UTC"), assets=woken_by)
     if deployment.schedule
-    else [landing],
+    else woken_by,
     catchup=False,
     max_active_runs=1,
     is_paused_upon_creation=True,

@@ -6,6 +6,7 @@ like anything that the model knows.
 - **Only what is new** is asked about; all pictures again when another version has become champion.
 - It runs by its schedule, and when a run of `retrain` has registered a model.
 - The answers: `scored.csv` in the run's folder of the lake, one line per picture, the model's version in each.
+- **notice** is skipped unless new pictures no longer look as in training.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from airflow.sdk import DAG, Asset, AssetOrTimeSchedule, CronTriggerTimetable
 from pomona.stages import SCORE
 from pomona_airflow.cluster_operators import around
 from pomona_airflow.deployment import Deployment
+from pomona_airflow.notice import Notice
 from pomona_airflow.score_operator import ScoreOperator
 
 deployment = Deployment.from_environment()
@@ -38,3 +40,5 @@ with DAG(
     task = ScoreOperator()
     if deployment.engine == "emr" and not deployment.emr.cluster:
         around([task], job=SCORE.name)
+    # Behind the cluster's ties: it needs none.
+    task >> Notice(drifted=Asset(deployment.drifted))

@@ -22,7 +22,7 @@ def main() -> int:
         deployment = Deployment.from_environment()
         if not deployment.unlabelled:
             raise NotReady(f"POMONA_UNLABELLED is not set, and beside {deployment.landing} there is no place: set it")
-        ordered = score_arguments(deployment.place(job.run_of(SCORE.name)))
+        ordered = score_arguments(deployment.place(job.run_of(SCORE.name)), drift=deployment.drift.of_job)
         first = f"{deployment.name}: its champion is asked about the pictures in {deployment.unlabelled}"
         code, line = job.ended(deployment, SCORE.name, ordered, first=first)
     except (BadSetting, NotReady, StoreAway) as error:

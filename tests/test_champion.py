@@ -17,6 +17,7 @@ from pomona.vision.chain import Chain
 from tests.drawn_model import chain, pictures, trained_on
 
 IMAGES = [data for _, data in pictures(4, first_seed=300)]
+OBSERVED = {"words", "quantisation", "reconstruction", "n_keypoints", "brightness", "blur", "red", "blue"}
 WRITE = """
 import sys
 from pathlib import Path
@@ -86,6 +87,43 @@ def test_batches_of_any_size_come_back_in_order_and_bad_images_as_rows_of_nan(to
     assert [batch.shape for batch in found] == [(1, 3), (0, 3), (3, 3), (len(IMAGES) - 2, 3)]
     assert np.isnan(found[2][[0, 2]]).all()
     assert np.abs(np.concatenate([found[0], found[2][1:2], found[3]]) - expected).max() <= 1e-6
+
+
+def test_asked_to_observe_it_tells_what_each_picture_looked_like_beside_the_same_answer(today):
+    with Answerer(today, observe=True) as answerer, Answerer(today) as plain:
+        found, expected = (each.told([*IMAGES, b"hello"]) for each in (answerer, plain))
+    assert found.select(expected.schema.names).to_pylist() == expected.to_pylist()
+    assert set(found.schema.names) - set(expected.schema.names) == OBSERVED
+    for row, data in zip(found.to_pylist(), IMAGES, strict=False):
+        seen = chain().observed(data)
+        assert np.array_equal(np.frombuffer(row["words"], np.float16), seen.words.astype(np.float16))
+        told = [row[name] for name in ("quantisation", "reconstruction", "n_keypoints", "brightness", "blur", "red", "blue")]
+        assert told == pytest.approx(
+            [seen.quantisation, seen.reconstruction, seen.n_keypoints, seen.brightness, seen.blur, *seen.cast], 1e-6
+        )
+    assert {found.to_pylist()[-1][name] for name in OBSERVED} == {None}
+
+
+def test_a_version_that_cannot_observe_gives_its_answers_without(copy):
+    source = copy / "code/pomona/vision/chain.py"
+    source.write_text(source.read_text().replace("def seen(", "def seen_no_more("))
+    with Answerer(copy, observe=True) as answerer:
+        (row,) = answerer.told(IMAGES[:1]).to_pylist()
+    assert row["probabilities"] == pytest.approx(chain().answer(IMAGES[0]).tolist(), abs=1e-6)
+    assert {row[name] for name in OBSERVED} == {None}
+
+
+def test_the_profile_travels_with_the_version_and_one_that_cannot_be_read_is_a_reason(tmp_path, today):
+    assert champion.profile(today) is None
+    arrays = {"words": np.array([[0.5, 0.5]], np.float16), "labels": np.array(["plum"])}
+    folder = tmp_path / "profiled"
+    bundle.write(folder, chain=chain(), probes=IMAGES, trained_on=trained_on(), profile=arrays)
+    assert card(folder)["profile"] == "artifacts/profile.npz"
+    found = champion.profile(folder)
+    assert {name: array.tolist() for name, array in found.items()} == {"words": [[0.5, 0.5]], "labels": ["plum"]}
+    (folder / "artifacts/profile.npz").write_bytes(b"PK but no archive")
+    with pytest.raises(ChampionFailed, match="its profile cannot be read"):
+        champion.profile(folder)
 
 
 def test_no_batches_need_no_answer_and_leave_no_process(today):

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import cv2
 import numpy as np
 import pytest
 from scipy.stats import binom
 
+from pomona import command, tracking
 from pomona.knobs import resolve
+from pomona.lake import Lake
+from pomona.monitoring import record
 from pomona.monitoring.drift import Verdict, judged
 from pomona.monitoring.episodes import Rule, watched
 from pomona.monitoring.panel import Panel, calibrated
@@ -23,6 +28,9 @@ from pomona.vision.decode import decode
 from pomona.vision.describe import Describer, Extractor
 from pomona.vision.observe import Observations, stacked
 from pomona.vision.validate import cross_validate
+from pomona.work import Work
+from run_stage import done
+from tests.conftest import Runs
 
 pytestmark = [pytest.mark.heavy, pytest.mark.timeout(1800)]
 
@@ -108,3 +116,44 @@ def test_fruit_that_the_model_does_not_know_begins_one_too(fitted: Fitted, photo
     found = windows(fitted, observed(fitted.chain, paths), 2)
     assert [watch.phase for watch in watched([verdict.score for verdict in found], rule=Rule())] == ["calm", "drift"]
     # Which statistics see it, and whether it is told from a changed mix, depends on what it is taken for.
+
+
+@pytest.fixture(scope="module")
+def trained(spark: Any, photographs: Path, tmp_path_factory: pytest.TempPathFactory) -> Runs:
+    """A champion of the preset `fast`, from the landing zone to MLflow, over the same photographs."""
+    folder = tmp_path_factory.mktemp("trained")
+    for split in ("Training", "Test"):
+        for path in files(photographs / "threebody" / split, each=EACH):
+            target = folder / "landing" / split / Path(*path.parts[-3:])
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, target)
+    runs = Runs(folder, folder / "landing", knobs={"preset": "fast"})
+    runs.through("first")
+    tracking.connect(runs.tracking).set_registered_model_alias(runs.name, "champion", "1")
+    return runs
+
+
+@pytest.mark.parametrize(
+    ("spoil", "began", "symptom"),
+    [(None, False, ""), ("blur", True, "blurrier than in training"), ("darker", True, "darker than in training")],
+)
+def test_through_the_jobs_new_varieties_are_no_drift_and_spoiled_ones_are_within_two_windows(
+    spoil: str | None, began: bool, symptom: str, trained: Runs, new_varieties: list[Path], tmp_path: Path
+) -> None:
+    shutil.copytree(trained.folder / "lake", tmp_path / "lake")
+    unlabelled = tmp_path / "unlabelled"
+    unlabelled.mkdir()
+    for number, path in enumerate(new_varieties):
+        image = decode(path.read_bytes(), side_px=512)
+        shown = image if spoil is None else spoiled(image, spoil, seed=0)
+        (unlabelled / f"{number}.png").write_bytes(cv2.imencode(".png", shown)[1].tobytes())
+    place = command.Place("s", trained.name, str(tmp_path / "lake"), str(trained.landing), trained.tracking, unlabelled=str(unlabelled))
+    lake = Lake(str(tmp_path / "lake"), trained.name)
+    result = done(Work(command.parse(command.score_arguments(place)), lake))
+    health = record.latest(lake)
+    assert health is not None and health["why"] == ""
+    assert health["n_new"] == len(new_varieties) >= 300
+    first = health["windows"][:2]
+    assert any(window["began"] for window in first) is began, result.line
+    if began:
+        assert any(line.startswith(symptom) for line in first[1]["symptoms"])

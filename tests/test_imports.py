@@ -20,6 +20,7 @@ INSIDE = {
     "pomona.errand",
     "pomona.newness",
     "pomona.approval",
+    "pomona.monitoring.record",
     "pomona.reigns",
 }
 HEAVY = {"pyspark", "cv2", "mlflow", "faiss", "sklearn", "pandas"}

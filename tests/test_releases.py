@@ -82,7 +82,7 @@ def test_a_fitted_part_that_lacks_something_is_named_before_anything_is_read(lak
     assert refusal(lake, capfd) == f"{BEGUN}({lacks}): clear its task ingest with all later ones, or trigger a new run"
     with pytest.raises(BadInput, match=r"\(no variances, weights, mean, axes in its vocabulary; no near_copies\)"):
         stop_if_outdated(lake, "r", STAGES["evaluate"].reads)
-    stop_if_outdated(lake, "r", STAGES["train"].reads)
+    stop_if_outdated(lake, "r", STAGES["learn_vocabulary"].reads)
 
 
 def test_a_knob_that_the_run_did_not_know_and_the_chain_needs_is_named(lake: Lake, capfd: Any) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from pomona.s3 import ENCRYPTIONS, S3
 from pomona_airflow import setting_checks as check
+from pomona_airflow.drift_settings import DriftSettings, read_drift
 from pomona_airflow.emr_settings import Emr, read_emr
 from pomona_airflow.serve_settings import Serve, read_serve
 from pomona_airflow.setting_checks import BadSetting, Read
@@ -73,6 +74,7 @@ class Deployment:
     watch: Watch
     require_approval: bool
     approval_hours: int
+    drift: DriftSettings
     serve: Serve
     airflow_port: int
     mlflow_port: int
@@ -142,6 +144,7 @@ class Deployment:
             watch=_watch(read),
             require_approval=require_approval,
             approval_hours=check.number(read, "POMONA_APPROVAL_HOURS", 72, 1),
+            drift=read_drift(read),
             serve=read_serve(read),
             airflow_port=check.port("POMONA_AIRFLOW_PORT", read("POMONA_AIRFLOW_PORT") or "8080"),
             mlflow_port=check.port("POMONA_MLFLOW_PORT", read("POMONA_MLFLOW_PORT") or "5000"),
@@ -165,6 +168,11 @@ class Deployment:
     def registered(self) -> str:
         """The name of the asset that changes when a run has registered a model."""
         return f"models_{self.name}"
+
+    @property
+    def drifted(self) -> str:
+        """The name of the asset that changes when an episode of drift has begun."""
+        return f"drift_{self.name}"
 
     @property
     def landing_is_empty(self) -> bool:

@@ -1,25 +1,39 @@
-"""Airflow's listener that writes into a run's note what started it; a note that a person wrote stays in front."""
+"""Airflow's listener that writes into a run's note what started it, and that drift began; a note that a person wrote stays in front."""
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from airflow.listeners import hookimpl
 
 from pomona_airflow.started_by import started_by
 
-_DAG = "retrain"
+LOG = logging.getLogger(__name__)
+_STARTED, _NOTICED = "retrain", "score"
 _LONGEST = 1000
 
 
 @hookimpl
 def on_dag_run_running(dag_run: Any, msg: str) -> None:
     """Called by the scheduler inside its transaction, which saves the note with the run's new state."""
-    if dag_run.dag_id != _DAG:
+    if dag_run.dag_id == _STARTED:
+        _note(dag_run, f"Started by: {started_by(dag_run)}")
+
+
+@hookimpl
+def on_dag_run_success(dag_run: Any, msg: str) -> None:
+    """Called likewise; what the task `notice` said is asked of the same transaction."""
+    if dag_run.dag_id != _NOTICED:
         return
-    text = with_line(dag_run.note, f"Started by: {started_by(dag_run)}")
-    if text != dag_run.note:
-        dag_run.note = text
+    try:
+        line = _noticed(dag_run)
+    except Exception:
+        # The run is what its tasks are: a note that cannot be written must not keep the scheduler.
+        LOG.exception("run %s has no note on drift", dag_run.run_id)
+        return
+    if line:
+        _note(dag_run, line)
 
 
 def with_line(note: str | None, line: str) -> str:
@@ -29,3 +43,22 @@ def with_line(note: str | None, line: str) -> str:
     if line in note.splitlines() or len(note) + len(line) + 1 > _LONGEST:
         return note
     return f"{note}\n{line}"
+
+
+def _note(dag_run: Any, line: str) -> None:
+    text = with_line(dag_run.note, line if len(line) <= _LONGEST else f"{line[: _LONGEST - 1]}…")
+    if text != dag_run.note:
+        dag_run.note = text
+
+
+def _noticed(dag_run: Any) -> str:
+    """What the run's task `notice` said of drift; empty when it was skipped."""
+    from airflow.models.xcom import XComModel
+    from sqlalchemy.orm import object_session
+
+    from pomona_airflow.notice import NOTED, TASK
+
+    asked = XComModel.get_many(run_id=dag_run.run_id, key=NOTED, task_ids=TASK, dag_ids=dag_run.dag_id)
+    session = object_session(dag_run)
+    found = session.scalars(asked).first() if session is not None else None
+    return "" if found is None else str(XComModel.deserialize_value(found))

@@ -28,7 +28,7 @@ class ScoreOperator(StageOperator):
         """The arguments of `run_stage.py` for this run."""
         if not deployment.unlabelled:
             raise AirflowFailException(f"POMONA_UNLABELLED is not set, and beside {deployment.landing} there is no place: set it")
-        return score_arguments(deployment.place(run_key(run_id)), job=job, asked=asked)
+        return score_arguments(deployment.place(run_key(run_id)), drift=deployment.drift.of_job, job=job, asked=asked)
 
 
 _DOC = """**score** asks the champion about the pictures that nobody has labelled.
@@ -36,4 +36,6 @@ _DOC = """**score** asks the champion about the pictures that nobody has labelle
 - A picture is asked about once by each champion; when another version has become champion, all of them are asked about again.
 - The answers lie in the run's folder of the lake, `scored.csv`: label, probability, margin, whether such a picture is *unknown* to the
   model, and the version that answered. A picture without an answer has its reason there.
+- New pictures are compared with those of training, in windows: words, mix of labels, fit, sharpness, light. Its word on that stands in the
+  log, and in `health/` in the lake.
 - Its state is `scored/` in the lake, which the next run goes on from."""

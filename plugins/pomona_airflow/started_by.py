@@ -1,4 +1,4 @@
-"""What started a run of the DAG, in words: the schedule, arrived images, or a person."""
+"""What started a run of the DAG, in words: the schedule, arrived images, drift of new ones, or a person."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ PERSON = "person"
 
 
 def started_by(dag_run: Any) -> str:
-    """`schedule`, `arrival of …` or `person (name)`: of a run as a task knows it, and of one as the scheduler does."""
+    """`schedule`, `arrival of …`, `drift: …` or `person (name)`: of a run as a task knows it, and of one as the scheduler does."""
     run_type = str(getattr(dag_run.run_type, "value", dag_run.run_type))
     if run_type == "scheduled":
         return SCHEDULE
@@ -22,6 +22,6 @@ def started_by(dag_run: Any) -> str:
 
 
 def _line(extra: Any) -> str:
-    """The landing trigger's own line; empty for an event that somebody made by hand."""
+    """The line of the landing trigger or of the task `notice`; empty for an event that somebody made by hand."""
     payload = extra.get("payload") if isinstance(extra, dict) else None
     return str(payload.get("started_by", "")) if isinstance(payload, dict) else ""

@@ -6,6 +6,7 @@ code/pomona/         the code as it was when the version was made: model.py and 
 artifacts/chain/     the weights, .npz without pickle, and knobs.json
 artifacts/probes.parquet   probe images and what the version answered for them
 artifacts/trained_on.parquet   content and group of each training image
+artifacts/profile.npz      what a sample of the training images looked like to it
 ```
 """
 
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from numpy.typing import NDArray
 
     from pomona.vision.chain import Chain
 
@@ -37,13 +39,21 @@ set_model(ImageClassifier())
 """
 
 
-def write(folder: Path, *, chain: Chain, probes: Sequence[bytes], trained_on: pa.Table, facts: Mapping[str, Any] | None = None) -> None:
+def write(
+    folder: Path,
+    *,
+    chain: Chain,
+    probes: Sequence[bytes],
+    trained_on: pa.Table,
+    profile: Mapping[str, NDArray[Any]] | None = None,
+    facts: Mapping[str, Any] | None = None,
+) -> None:
     """Writes the model folder (it must not exist, or be empty); `facts` (JSON types) go into the model's metadata.
 
-    `trained_on` has the columns content and group: what a later comparison must not be made on.
+    `trained_on` has the columns content and group: what a later comparison must not be made on. `profile` are the arrays of the dataset of
+    that name; without them nobody can tell whether new pictures look as in training.
     """
     import mlflow.pyfunc
-    import pyarrow.parquet as pq
     from mlflow.models import Model
 
     with tempfile.TemporaryDirectory(prefix="pomona-") as scratch:
@@ -52,21 +62,16 @@ def write(folder: Path, *, chain: Chain, probes: Sequence[bytes], trained_on: pa
         _copy_code(stage / "pomona")
         (stage / "chain").mkdir()
         chain.save(stage / "chain")
-        write_probes(stage / "probes.parquet", chain=chain, images=probes)
-        pq.write_table(trained_on, stage / "trained_on.parquet", compression="zstd")
+        beside = _beside_the_chain(stage, chain=chain, probes=probes, trained_on=trained_on, profile=profile)
         mlflow.pyfunc.save_model(
             path=str(folder),
             python_model=str(stage / "entry.py"),
             code_paths=[str(stage / "pomona")],
-            artifacts={
-                "chain": str(stage / "chain"),
-                "probes": str(stage / "probes.parquet"),
-                "trained_on": str(stage / "trained_on.parquet"),
-            },
+            artifacts={name: str(stage / file) for name, file in {"chain": "chain", **beside}.items()},
             signature=_signature(),
             input_example=_example(),
             pip_requirements=requirements(),
-            metadata={"pomona": _card(chain, facts or {})},
+            metadata={"pomona": _card(chain, beside, facts or {})},
         )
     model = Model.load(str(folder))
     _forget_this_machine(model)
@@ -89,15 +94,30 @@ def write_probes(file: Path, *, chain: Chain, images: Sequence[bytes]) -> None:
     pq.write_table(pa.table(columns), file)
 
 
-def _card(chain: Chain, facts: Mapping[str, Any]) -> dict[str, Any]:
+def _beside_the_chain(
+    stage: Path, *, chain: Chain, probes: Sequence[bytes], trained_on: pa.Table, profile: Mapping[str, NDArray[Any]] | None
+) -> dict[str, str]:
+    """The names of the files written into the folder, by what they are."""
+    import pyarrow.parquet as pq
+
+    from pomona.formats import npz
+
+    write_probes(stage / "probes.parquet", chain=chain, images=probes)
+    pq.write_table(trained_on, stage / "trained_on.parquet", compression="zstd")
+    if profile is None:
+        return {"probes": "probes.parquet", "trained_on": "trained_on.parquet"}
+    (stage / "profile.npz").write_bytes(npz(profile))
+    return {"probes": "probes.parquet", "trained_on": "trained_on.parquet", "profile": "profile.npz"}
+
+
+def _card(chain: Chain, beside: Mapping[str, str], facts: Mapping[str, Any]) -> dict[str, Any]:
     """What `answer.py` and `champion.py` must know of a version whose code they do not import."""
     return {
         "format": FORMAT,
         "classes": [str(label) for label in chain.classifier.classes],
         "answerer": "pomona.vision.chain:Chain",
         "chain": "artifacts/chain",
-        "probes": "artifacts/probes.parquet",
-        "trained_on": "artifacts/trained_on.parquet",
+        **{name: f"artifacts/{file}" for name, file in beside.items()},
         **facts,
     }
 

@@ -70,6 +70,28 @@ def trained_on(model_folder: Path) -> frozenset[str]:
     return frozenset(table["content"].to_pylist())
 
 
+def profile(model_folder: Path) -> dict[str, NDArray[Any]] | None:
+    """The arrays of the dataset `profile` that the version took along; None for one that an earlier release registered.
+
+    Raises
+    ------
+    ChampionFailed
+        When they cannot be read.
+    """
+    import zipfile
+
+    import numpy as np
+
+    file = card(model_folder).get("profile")
+    if not file:
+        return None
+    try:
+        with np.load(model_folder / file, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise ChampionFailed(f"its profile cannot be read ({error})") from None
+
+
 def answers(model_folder: Path, batches: Iterable[list[bytes]]) -> Iterator[NDArray[np.float64]]:
     """For each batch an (n_images, n_classes) float64 array; a row of NaN is an image that the version cannot read.
 
@@ -112,9 +134,19 @@ def reproduces_probes(model_folder: Path) -> str | None:
 
 
 class Answerer:
-    """A process that runs one version's own code; a context manager, so that it is gone when the work is."""
+    """A process that runs one version's own code; a context manager, so that it is gone when the work is.
 
-    def __init__(self, model_folder: Path, *, start_limit_s: float = START_LIMIT_S, limit_s_per_image: float = LIMIT_S_PER_IMAGE) -> None:
+    With `observe` it tells beside each answer what the picture looked like to the version.
+    """
+
+    def __init__(
+        self,
+        model_folder: Path,
+        *,
+        observe: bool = False,
+        start_limit_s: float = START_LIMIT_S,
+        limit_s_per_image: float = LIMIT_S_PER_IMAGE,
+    ) -> None:
         self._n_classes = len(classes(model_folder))
         self._limit_s, self._limit_s_per_image = start_limit_s, limit_s_per_image
         self._expired = 0.0
@@ -126,7 +158,7 @@ class Answerer:
         self._resources = contextlib.ExitStack()
         script = self._resources.enter_context(resources.as_file(resources.files("pomona") / "answer.py"))
         # -B: the model folder is left as it was found. In this process's own group, so that whoever kills the job kills it too.
-        command = [sys.executable, "-P", "-B", str(script), str(model_folder)]
+        command = [sys.executable, "-P", "-B", str(script), str(model_folder), *(["observe"] if observe else [])]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._stderr, env=_environment())
 
     def __enter__(self) -> Answerer:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from pomona.knobs import KNOBS, BadKnob, Knob, KnobValue, resolve
@@ -34,12 +35,28 @@ class Place:
 
 
 @dataclass(frozen=True)
+class Drift:
+    """How `score` compares new pictures with those of training.
+
+    `window`: pictures in a window at most, 0: it does not. `groups`: from about how many videos, varieties or days the pictures of one
+    come. `rate`: share of usual windows that may alarm. `rejects`: declared share of pictures that cannot be read. `mix`: what labels are
+    expected, `any` or those of `training`.
+    """
+
+    window: int = 200
+    groups: int = 10
+    rate: float = 0.05
+    rejects: float = 0.01
+    mix: str = "any"
+
+
+@dataclass(frozen=True)
 class Order:
     """A parsed command line: the stage, where it works, its knobs, its job's name, and what one stage alone is told.
 
     `resolved` (all knobs) is for ingest, `started_by` for ingest and rollback, `require_approval` for register. For rollback: `version` 0
-    is the champion before this one, `release` ends a hold instead. For tidy: how many runs stay, the folder of Spark's event logs (empty:
-    none), and `dry` for a look only.
+    is the champion before this one, `release` ends a hold instead. For score: `drift`. For tidy: how many runs stay, the folder of Spark's
+    event logs (empty: none), and `dry` for a look only.
     """
 
     stage: Stage
@@ -56,6 +73,7 @@ class Order:
     keep_runs: int = 20
     events: str = ""
     dry: bool = False
+    drift: Drift = field(default_factory=Drift)
 
     @property
     def s3(self) -> S3:
@@ -117,9 +135,10 @@ def rollback_arguments(
     return [*words, "--release"] if release else words
 
 
-def score_arguments(place: Place, *, job: str = "", asked: int = 0) -> list[str]:
+def score_arguments(place: Place, *, drift: Drift | None = None, job: str = "", asked: int = 0) -> list[str]:
     """The arguments of `run_stage.py` for asking the champion about the pictures that nobody has labelled."""
-    return [*_first(SCORE.name, place, job, asked), "--unlabelled", place.unlabelled]
+    words = [f"--drift-{each.name}={getattr(drift or Drift(), each.name)}" for each in fields(Drift)]
+    return [*_first(SCORE.name, place, job, asked), "--unlabelled", place.unlabelled, *words]
 
 
 def tidy_arguments(place: Place, *, keep_runs: int, events: str, dry: bool, job: str = "", asked: int = 0) -> list[str]:
@@ -164,6 +183,7 @@ def parser() -> argparse.ArgumentParser:
             command.add_argument("--release", action="store_true", help="no rollback: lets automatic promotion go on")
         if stage is SCORE:
             command.add_argument("--unlabelled", required=True, help="folder or URI of the pictures that nobody has labelled")
+            _add_drift(command)
         if stage is TIDY:
             command.add_argument(
                 "--keep-runs", type=_keep_runs, default=20, help="how many of the last runs stay, besides those of versions"
@@ -171,6 +191,15 @@ def parser() -> argparse.ArgumentParser:
             command.add_argument("--events", default="", help="folder or URI of Spark's event logs; empty: none are kept")
             command.add_argument("--dry", action="store_true", help="changes nothing, only says what would go")
     return top
+
+
+def _add_drift(command: argparse.ArgumentParser) -> None:
+    usual = Drift()
+    command.add_argument("--drift-window", type=_whole(0), default=usual.window, help="pictures in a window at most; 0: no look for drift")
+    command.add_argument("--drift-groups", type=_whole(1), default=usual.groups, help="groups that the pictures of a window come from")
+    command.add_argument("--drift-rate", type=_share, default=usual.rate, help="share of usual windows that may alarm")
+    command.add_argument("--drift-rejects", type=_share, default=usual.rejects, help="declared share of pictures that cannot be read")
+    command.add_argument("--drift-mix", choices=("any", "training"), default=usual.mix, help="labels that are expected")
 
 
 def parse(words: Sequence[str]) -> Order:
@@ -189,6 +218,8 @@ def parse(words: Sequence[str]) -> Order:
     of_stage = {name: knobs[name] for name in stage.knobs}
     whole = read.get("resolved") or knobs
     own = {name: read[name] for name in _OWN if name in read}
+    if stage is SCORE:
+        own["drift"] = Drift(**{each.name: read[f"drift_{each.name}"] for each in fields(Drift)})
     return Order(stage, place, of_stage, whole, job=read["job"], asked=read["asked"], **own)
 
 
@@ -216,6 +247,25 @@ def _keep_runs(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} runs cannot be kept: give a whole number from 1")
     return int(text)
+
+
+def _whole(least: int) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        if not text.isdigit() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"{text!r} must be a whole number from {least}")
+        return int(text)
+
+    return read
+
+
+def _share(text: str) -> float:
+    try:
+        share = float(text)
+    except ValueError:
+        share = math.nan
+    if not 0 < share < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} must be a share above 0 and below 1, like 0.05")
+    return share
 
 
 def _settings(text: str) -> str:

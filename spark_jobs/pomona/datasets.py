@@ -3,44 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
 
-
-@dataclass(frozen=True)
-class Column:
-    """One column of a table (an Arrow type name) or one array of an `.npz` (dtype and shape)."""
-
-    name: str
-    type: str
-    help: str
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """A named thing that one stage writes and others read.
-
-    `kind` is `rows` (Parquet), `arrays` (`.npz`, read with `allow_pickle=False`) or `document` (JSON).
-    `shared` datasets are immutable parts that all runs of a lake use; the others belong to one run.
-    """
-
-    name: str
-    kind: Literal["rows", "arrays", "document"]
-    help: str
-    columns: tuple[Column, ...]
-    shared: bool = False
-
-
-def _columns(*rows: tuple[str, str, str]) -> tuple[Column, ...]:
-    return tuple(Column(*row) for row in rows)
-
+from pomona.dataset import CONTENT as _CONTENT
+from pomona.dataset import Dataset
+from pomona.dataset import columns as _columns
+from pomona.unlabelled_datasets import DATASETS_OF_UNLABELLED
 
 _COPY = ("copy", "int32", "0: the image itself; above: an altered copy of a training image; below: so many quarters turned")
-_CONTENT = ("content", "string", "SHA-256 of the file's bytes, hexadecimal")
 
 DATASETS: Mapping[str, Dataset] = {
     dataset.name: dataset
     for dataset in (
+        *DATASETS_OF_UNLABELLED,
         Dataset(
             "images",
             "rows",
@@ -207,6 +181,25 @@ DATASETS: Mapping[str, Dataset] = {
             ),
         ),
         Dataset(
+            "profile",
+            "arrays",
+            "what some of the training images looked like to the model; answer and fit by the chains that held them out, where some did",
+            _columns(
+                ("probabilities", "float64[n_images, n_classes]", "of each class"),
+                ("words", "float16[n_images, n_words]", "shares of the words that an image's points took"),
+                ("quantisation", "float64[n_images]", "mean squared distance of the points to their words"),
+                ("reconstruction", "float64[n_images]", "share of the vector that the projection loses"),
+                ("n_keypoints", "int64[n_images]", "points"),
+                ("brightness", "float64[n_images]", "mean grey, 0 to 1"),
+                ("blur", "float64[n_images]", "higher is blurrier"),
+                ("cast", "float64[n_images, 2]", "of the light: logarithms of red and of blue over green"),
+                ("labels", "str[n_images]", "of the images"),
+                ("groups", "str[n_images]", "images that belong together"),
+                ("classes", "str[n_classes]", "of the probabilities, in their order"),
+                ("held_out", "bool[n_images]", "whether a chain of the cross-validation did"),
+            ),
+        ),
+        Dataset(
             "validation",
             "document",
             "grouped cross-validation on training rows, everything fitted inside the fold",
@@ -247,26 +240,6 @@ DATASETS: Mapping[str, Dataset] = {
                 ("prediction", "string", "what the model says"),
                 ("probability", "float64", "of the prediction"),
                 ("probabilities", "list<float64>", "of every class, in the model's order"),
-            ),
-        ),
-        Dataset(
-            "scored",
-            "rows",
-            "one row per listed file without a label: what the champion said of it; beside it the same as CSV",
-            _columns(
-                ("path", "string", "below the folder of unlabelled pictures, with /"),
-                ("size", "int64", "bytes, as listed"),
-                ("version", "string", "modification time or ETag, as listed"),
-                ("content", "string", "SHA-256 of the file's bytes, hexadecimal; null where they could not be read"),
-                ("label", "string", "what the champion says; null where it could not be asked"),
-                ("probability", "float64", "of the label"),
-                ("margin", "float64", "by which the probability is above the next label's"),
-                ("unknown", "bool", "whether the picture is like nothing that the champion knows; null where it cannot tell"),
-                ("novelty", "float64", "how unlike; above 1 it is unknown"),
-                ("reason", "string", "why there is no label; else null"),
-                ("final", "bool", "false: looked at again by the next run"),
-                ("champion", "int32", "the model version that answered"),
-                ("at", "string", "UTC, ISO 8601"),
             ),
         ),
         Dataset(

@@ -9,9 +9,13 @@ from pomona.vision.words import Vocabulary
 from pomona.work import Work
 
 
-def fitted(work: Work) -> Chain:
-    """The run's vocabulary, projection, classifier and familiarity under the knobs of the whole run, not only what the stage obeys."""
+def fitted(work: Work, *, classifier: Classifier | None = None, familiarity: Familiarity | None = None) -> Chain:
+    """The run's vocabulary, projection, classifier and familiarity under the knobs of the whole run, not only what the stage obeys.
+
+    What is given is not read: `train` has it in hand before it exists in the lake.
+    """
     knobs = work.lake.manifest(work.run, "ingest")["notes"]["state"]["knobs"]
     vocabulary, encoder = Vocabulary.from_arrays(work.arrays("vocabulary")), work.arrays("encoder")
-    classifier, familiarity = Classifier.from_arrays(work.arrays("model")), Familiarity.from_arrays(work.arrays("familiarity"))
+    classifier = classifier or Classifier.from_arrays(work.arrays("model"))
+    familiarity = familiarity or Familiarity.from_arrays(work.arrays("familiarity"))
     return Chain(knobs, vocabulary, encoder["mean"], encoder["components"], classifier, familiarity)

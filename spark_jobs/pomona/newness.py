@@ -70,9 +70,12 @@ def answered(place: Place) -> str:
         return ""
     if version is None:
         return f"{place.name} has no champion yet: `retrain` makes the first one"
-    last = scored.latest(Lake(place.lake, place.name, settings))
+    lake = Lake(place.lake, place.name, settings)
+    last = scored.latest(lake)
     nothing = scored.told_schema().empty_table().to_pandas()
     if not scored.pending(last, listed, version).empty or not scored.same(last, scored.follow(last, listed, nothing, version)):
+        return ""
+    if scored.counted(lake) < last.number:
         return ""
     return f"version {version} has been asked about all {len(listed):,} pictures in {place.unlabelled}"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,11 @@ from pomona.formats import arrow_schema
 from pomona.lake import Lake, now
 from pomona.landing import Landing, Listed
 from pomona.leakage import is_ignored
+from pomona.monitoring import record
 from pomona.outcome import File
 
 RECORD = "scored"
-_KEY = ["path", "size", "version"]
+KEY = ["path", "size", "version"]
 
 
 @dataclass(frozen=True)
@@ -45,12 +46,34 @@ def listed(landing: Landing) -> list[Listed]:
 
 def latest(lake: Lake) -> Scored:
     """The newest state of the lake, or the empty one."""
-    number = lake.last_number(RECORD)
+    return state(lake, lake.last_number(RECORD))
+
+
+def state(lake: Lake, number: int) -> Scored:
+    """The state of this number, or the empty one where there is none."""
     entry = lake.entry(RECORD, number)
     if entry is None:
         return Scored(0, arrow_schema(RECORD).empty_table().to_pandas())
     file = File(**entry["rows"])
     return Scored(number, lake.read_rows([file]).to_pandas(), file)
+
+
+def counted(lake: Lake) -> int:
+    """The number of the state whose pictures the documents of `health` have counted as new, whoever wrote it; 0 for none.
+
+    It is behind the newest state when a job was killed between the two. Before the first document a state itself says which one it
+    follows; one of an earlier release does not, and its pictures are new no more.
+    """
+    document = record.latest(lake)
+    if document is not None:
+        return int(document["scored"])
+    last = lake.last_number(RECORD)
+    return int((lake.entry(RECORD, last) or {}).get("counted", last))
+
+
+def fresh(base: Scored, rows: pd.DataFrame) -> pd.DataFrame:
+    """Those of the rows (path, size, version and others) that the base has not come to an end with, as they are now."""
+    return _without(rows, base.rows.loc[base.rows["final"].astype(bool), KEY])
 
 
 def save(lake: Lake, scored: Scored, **facts: Any) -> Scored | None:
@@ -64,10 +87,18 @@ def save(lake: Lake, scored: Scored, **facts: Any) -> Scored | None:
 
 def pending(last: Scored, listed: Sequence[Listed], champion: int) -> pd.DataFrame:
     """The listed files that this version has not been asked about as they are now: columns path, size, version."""
-    known = last.rows.loc[(last.rows["champion"] == champion) & last.rows["final"].astype(bool), _KEY]
-    readable = pd.DataFrame([(file.path, file.size, file.version) for file in listed if not file.fault], columns=_KEY)
-    marked = readable.merge(known, on=_KEY, how="left", indicator=True)
-    return marked.loc[marked["_merge"] == "left_only", _KEY].reset_index(drop=True)
+    known = last.rows.loc[(last.rows["champion"] == champion) & last.rows["final"].astype(bool), KEY]
+    return _without(readable(listed), known)
+
+
+def readable(listed: Sequence[Listed]) -> pd.DataFrame:
+    """Path, size and version of the listed files that have no fault."""
+    return keyed((file.path, file.size, file.version) for file in listed if not file.fault)
+
+
+def keyed(files: Iterable[tuple[str, int, str]]) -> pd.DataFrame:
+    """The files as a table of path, size and version, of the same types without any."""
+    return pd.DataFrame(list(files), columns=KEY).astype({"size": "int64"})
 
 
 def follow(last: Scored, listed: Sequence[Listed], told: pd.DataFrame, champion: int) -> Scored:
@@ -77,13 +108,13 @@ def follow(last: Scored, listed: Sequence[Listed], told: pd.DataFrame, champion:
     ----------
     told : columns path, size, version, content, label, probability, margin, unknown, novelty, reason, final
     """
-    listing = pd.DataFrame([(file.path, file.size, file.version) for file in listed if not file.fault], columns=_KEY)
+    listing = readable(listed)
     faults = pd.DataFrame(
-        [(file.path, file.size, file.version, file.fault, False) for file in listed if file.fault], columns=[*_KEY, "reason", "final"]
+        [(file.path, file.size, file.version, file.fault, False) for file in listed if file.fault], columns=[*KEY, "reason", "final"]
     )
     new = pd.concat([told, faults]).assign(champion=champion, at=now())
     # What was told before of a file that a fault keeps from being told anew says the old version's number.
-    rows = pd.concat([last.rows.merge(listing, on=_KEY), new]).drop_duplicates("path", keep="last")
+    rows = pd.concat([last.rows.merge(listing, on=KEY), new]).drop_duplicates("path", keep="last")
     return replace(last, rows=rows[last.rows.columns].sort_values("path", ignore_index=True))
 
 
@@ -96,3 +127,8 @@ def same(last: Scored, following: Scored) -> bool:
 def told_schema() -> pa.Schema:
     """What a task tells of each file."""
     return pa.schema([field for field in arrow_schema(RECORD) if field.name not in ("champion", "at")])
+
+
+def _without(rows: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
+    marked = rows.merge(known[KEY], on=KEY, how="left", indicator=True)
+    return marked.loc[marked["_merge"] == "left_only", rows.columns].reset_index(drop=True)

@@ -78,8 +78,8 @@ STAGES: Mapping[str, Stage] = {
         Stage(
             "train",
             "fits the classifier and cross-validates the whole chain by groups",
-            reads=("roster", "descriptors", "features"),
-            writes=("model", "familiarity", "baseline", "validation", "suspects"),
+            reads=("images", "roster", "descriptors", "vocabulary", "encoder", "features"),
+            writes=("model", "familiarity", "profile", "baseline", "validation", "suspects"),
             knobs=(
                 "extractor",
                 *_FIT,
@@ -131,7 +131,19 @@ STAGES: Mapping[str, Stage] = {
         Stage(
             "register",
             "makes the model an MLflow version, moves the alias if the verdict says so, writes report and summary",
-            reads=("images", "roster", "descriptors", "vocabulary", "encoder", "model", "familiarity", "metrics", "predictions", "verdict"),
+            reads=(
+                "images",
+                "roster",
+                "descriptors",
+                "vocabulary",
+                "encoder",
+                "model",
+                "familiarity",
+                "profile",
+                "metrics",
+                "predictions",
+                "verdict",
+            ),
             writes=("registration",),
             knobs=(),
         ),
@@ -160,9 +172,9 @@ ROLLBACK = Stage(
 # No task of the chain either: the DAG `score` and `make score` submit it. A long one must not keep the chain waiting.
 SCORE = Stage(
     "score",
-    "asks the champion about pictures that nobody has labelled, and about all of them when it has changed",
+    "asks the champion about pictures that nobody has labelled, all of them when it has changed; looks whether they are as in training",
     reads=(),
-    writes=("scored",),
+    writes=("scored", "observations"),
     knobs=(),
     holds_lake=False,
 )

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import LoggedModel, Run
     from mlflow.entities.model_registry import ModelVersion
+    from numpy.typing import NDArray
 
     from pomona.vision.chain import Chain
 
@@ -150,6 +151,7 @@ def register(
     params: Mapping[str, Any],
     metrics: Mapping[str, float | None],
     tags: Mapping[str, Any],
+    profile: Mapping[str, NDArray[Any]] | None = None,
 ) -> Registered:
     """The one MLflow version of the run key `run`; each step is found done or done again, so the call may be repeated at will.
 
@@ -164,6 +166,8 @@ def register(
         null and infinite ones are left out
     tags
         of the run and of the version: hashes of data and code, the verdict
+    profile
+        see `bundle.write`
     """
     client = connect(tracking)
     experiment = _experiment(client, tracking, name)
@@ -174,9 +178,8 @@ def register(
     if version is None:
         _log(client, mlflow_run, params, metrics, texts)
         facts = {"name": name, "run": run}
-        model = _model(
-            client, mlflow_run, run, lambda folder: bundle.write(folder, chain=chain, probes=probes, trained_on=trained_on, facts=facts)
-        )
+        told: dict[str, Any] = {"chain": chain, "probes": probes, "trained_on": trained_on, "profile": profile, "facts": facts}
+        model = _model(client, mlflow_run, run, lambda folder: bundle.write(folder, **told))
         version = _make_version(client, name, run, model, mlflow_run, texts)
     if mlflow_run.info.status != "FINISHED":
         client.set_terminated(mlflow_run.info.run_id)

@@ -46,6 +46,7 @@ def fired(line: str, day: int = 1) -> Event:
         ("asset_triggered", None, [fired(ARRIVAL)], ARRIVAL),
         ("asset_triggered", None, [fired("arrival of 40 images", 2), fired("arrival of 9 images", 1)], "arrival of 40 images"),
         ("asset_triggered", None, [Event({"by": "hand"}), Event(None)], "person (event of the landing zone)"),
+        ("asset_triggered", None, [Event({"payload": {"started_by": "drift: darker"}})], "drift: darker"),
         ("manual", "ann", [], "person (ann)"),
         ("manual", None, [], "person"),
         ("backfill", "ann", [], "person (ann)"),

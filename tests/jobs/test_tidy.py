@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from pomona import command, lake, lease, scored, snapshots, tracking
 from pomona.formats import arrow_schema
 from pomona.lake import Lake
 from pomona.landing import Landing
+from pomona.monitoring import record
 from pomona.outcome import File, Result
 from pomona.snapshots import Snapshot
 from pomona.work import Work
@@ -223,6 +225,25 @@ def test_old_logs_calls_leases_and_snapshots_go_and_the_newest_of_each_stays(fol
     assert scored.latest(at).rows["path"].tolist() == ["one.jpg", "two.jpg"]
     assert [path.name for path in (folder / "events").iterdir()] == ["new"]
     assert at.names("promotions") == ["000001.json", "000002.json"]
+
+
+def test_what_waits_for_a_window_stays_as_the_newest_document_names_it_and_the_state_that_new_pictures_are_told_by(folder: Path) -> None:
+    at = lake_of(folder)
+    third = scored.save(at, replace(scored.latest(at), rows=scored_rows("three.jpg")))
+    assert third is not None
+    waiting = [at.write_rows(record.ROWS, "observations", observed(name)) for name in ("one.jpg", "two.jpg", "three.jpg")]
+    for number, file in enumerate(waiting[:2], start=1):
+        at.append("health", number, {"number": number, "waiting": vars(file), "scored": 2})
+    aged(folder / "lake" / "tests" / "health", THREE_DAYS_S)
+    tidied(folder)
+    assert at.names("health") == ["000001.json", "000002.json"]
+    assert at.names("health/rows") == [waiting[1].name]
+    assert (at.names("scored"), scored.state(at, 2).rows["path"].tolist()) == (["000002.json", "000003.json"], ["one.jpg", "two.jpg"])
+
+
+def observed(path: str) -> pa.Table:
+    schema = arrow_schema("observations")
+    return pa.Table.from_pylist([{field.name: None for field in schema} | {"path": path}], schema=schema)
 
 
 def test_a_dry_run_changes_nothing_and_says_what_the_real_one_then_does(folder: Path) -> None:

@@ -49,7 +49,7 @@ def test_what_a_fold_said_takes_the_place_of_answer_and_fit_and_the_words_stay()
 def test_no_images_too_many_and_labels_unknown_to_the_model_are_named() -> None:
     with pytest.raises(ValueError, match="0 observed images"):
         profile_of([], [], [], classes=CLASSES)
-    with pytest.raises(ValueError, match="2001 observed images: a profile has 1 to 2,000"):
-        profile_of([one()] * 2001, ["apple"] * 2001, ["1"] * 2001, classes=CLASSES)
+    with pytest.raises(ValueError, match="1001 observed images: a profile has 1 to 1,000"):
+        profile_of([one()] * 1001, ["apple"] * 1001, ["1"] * 1001, classes=CLASSES)
     with pytest.raises(ValueError, match="label 'quince' is none of the model's classes apple, cherry, tomato"):
         profile_of([one()] * 2, ["apple", "quince"], ["1", "2"], classes=CLASSES)

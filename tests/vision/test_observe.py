@@ -12,6 +12,7 @@ import pytest
 from pomona.vision.chain import Chain, fit_chain
 from pomona.vision.corruptions import spoiled
 from pomona.vision.decode import BadImage, decode
+from pomona.vision.describe import Describer
 from pomona.vision.encode import Encoding, vector
 from pomona.vision.mixture import Mixture
 from pomona.vision.observe import light, lost, shares, stacked
@@ -32,6 +33,31 @@ def plain(blue: float, green: float, red: float, side: int = 40) -> Array:
 def test_what_is_observed_holds_the_bits_of_the_answer(chain: Chain, orchard: list[tuple[Any, bytes]]) -> None:
     for _, data in orchard:
         assert chain.observed(data).probabilities.tobytes() == chain.answer(data).tobytes()
+
+
+def test_seen_is_what_is_told_and_what_is_observed_of_one_description(
+    chain: Chain, orchard: list[tuple[Any, bytes]], monkeypatch: Any
+) -> None:
+    described: list[int] = []
+    once = Describer.seen
+    monkeypatch.setattr(Describer, "seen", lambda self, image: described.append(1) or once(self, image))
+    for _, data in orchard[:4]:
+        told, observation = chain.told(data), chain.observed(data)
+        described.clear()
+        found = chain.seen(data)
+        assert described == [1]
+        assert all(np.array_equal(ours, theirs) for ours, theirs in zip(found.observation, observation, strict=True))
+        assert (found.told.probabilities.tobytes(), found.told[1:]) == (told.probabilities.tobytes(), told[1:])
+
+
+def test_what_is_told_alone_is_free_of_the_cost_of_light(
+    chain: Chain, orchard: list[tuple[Any, bytes]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(image: Any) -> Any:
+        raise AssertionError("the light is measured")
+
+    monkeypatch.setattr("pomona.vision.chain.light", never)
+    assert chain.told(orchard[0][1]).probabilities.sum() == pytest.approx(1)
 
 
 def test_a_picture_that_gets_no_answer_is_not_observed(chain: Chain, saved: Any, blobs: Any) -> None:

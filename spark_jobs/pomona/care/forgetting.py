@@ -25,6 +25,7 @@ from pomona.datasets import DATASETS
 from pomona.formats import parquet
 from pomona.lake import Lake
 from pomona.lease import hold
+from pomona.monitoring.record import RECORD as HEALTH
 from pomona.outcome import File
 from pomona.scored import RECORD as SCORED
 from pomona.stages import SCORE, STAGES
@@ -54,7 +55,7 @@ def forget(lake: Lake, tracked: str, content: str, *, by: str, reason: str) -> d
                 lake.remove(file.path)
         for model in models:
             _forget_in_model(model, content)
-        _forget_in_record(lake, content)
+        _forget_in_records(lake, content)
         rewriting.move_snapshot(lake, moves, forgotten=content)
         for part in parts:
             lake.remove(part)
@@ -127,27 +128,37 @@ def _forget_in_stage(lake: Lake, run: str, stage: str, content: str, paths: set[
 
 
 def _forget_in_score(lake: Lake, run: str, content: str) -> None:
-    """Takes the content out of what the run scored: states of `scored`, which runs and numbered records name."""
+    """Takes the content out of what the run scored and observed: tables that runs and numbered records name."""
     manifest = lake.document(f"{lake.run_folder(run)}/manifests/{SCORE.name}.json")
-    files = [File(**file) for file in manifest["datasets"][SCORED]["files"]] if manifest else []
+    files = [File(**file) for told in manifest["datasets"].values() for file in told["files"]] if manifest else []
     tables = (file for file in files if file.path.endswith(".parquet"))
     paths = {str(row["path"]) for file in tables for row in _rows(lake, [file]) if row["content"] == content}
     if paths:
         _forget_in_stage(lake, run, SCORE.name, content, paths)
 
 
-def _forget_in_record(lake: Lake, content: str) -> None:
-    """Lets the numbered states of `scored` name rows without the content, and drops the rows with it, which no run names by now."""
-    for number in range(1, lake.last_number(SCORED) + 1):
-        entry = lake.entry(SCORED, number)
-        if entry is not None:
-            file = File(**entry["rows"])
+def _forget_in_records(lake: Lake, content: str) -> None:
+    """Lets the numbered states of `scored` and documents of `health` name rows without the content, and drops the rows with it.
+
+    No run names these by now. Of the documents only the newest is sure to have its rows still.
+    """
+    for record, field in ((SCORED, "rows"), (HEALTH, "waiting")):
+        for number in range(1, lake.last_number(record) + 1):
+            entry = lake.entry(record, number)
+            file = File(**entry[field]) if entry and entry[field] else None
+            if entry is None or file is None or not lake.exists(file.path):
+                continue
             after = _file_without(lake, file, content, set())
             if after != file:
-                lake.put_document(f"{SCORED}/{number:06d}.json", {**entry, "rows": asdict(after)})
-    for stored in lake.below(f"{SCORED}/rows"):
-        if _holds(lake.get(stored.path), content):
-            lake.remove(stored.path)
+                waiting = {"n_waiting": _n_readable(lake, after)} if record == HEALTH else {}
+                lake.put_document(f"{record}/{number:06d}.json", {**entry, field: asdict(after), **waiting})
+        for stored in lake.below(f"{record}/rows"):
+            if _holds(lake.get(stored.path), content):
+                lake.remove(stored.path)
+
+
+def _n_readable(lake: Lake, file: File) -> int:
+    return int(lake.read_rows([file], ["reason"])["reason"].null_count)
 
 
 def _rows(lake: Lake, files: list[File]) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from pomona import promotions, reigns, scored, tracking
 from pomona.care import compaction, keeping, rewriting
 from pomona.lake import Lake
+from pomona.monitoring import record
 from pomona.outcome import Result
 from pomona.stages import SCORE
 from pomona.storage import storage
@@ -57,6 +58,7 @@ def run(work: Work) -> Result:
     n_packed = _pack(sweep, [part for part in parts if part.path in named], runs.kept)
     _drop_snapshots(sweep, before)
     _drop_scored(sweep, runs.kept, before)
+    _drop_waiting(sweep, runs.kept, before)
     _drop_logs(sweep, work, runs.kept, before=before, logs_before=logs_before)
     n_after = len(parts) - n_dropped - n_packed
     verb = "would go" if order.dry else "gone"
@@ -139,17 +141,28 @@ def _drop_snapshots(sweep: Sweep, before: float) -> None:
 
 
 def _drop_scored(sweep: Sweep, runs: Collection[str], before: float) -> None:
-    """Drops the states of `scored` that neither the newest record nor a remaining run names."""
-    lake = sweep.lake
-    manifests = [lake.document(f"{lake.run_folder(run)}/manifests/{SCORE.name}.json") for run in runs]
-    named = {file["path"] for manifest in manifests if manifest for file in manifest["datasets"][scored.RECORD]["files"]}
-    newest = scored.latest(lake)
-    named |= {newest.file.path} if newest.file else set()
+    """Drops the states of `scored` that neither the newest record nor a remaining run names, and new pictures are not told by."""
+    lake, newest = sweep.lake, scored.latest(sweep.lake)
+    kept = [state.file.path for state in (newest, scored.state(lake, scored.counted(lake))) if state.file]
+    named = {*_named_by_scores(lake, runs, scored.RECORD), *kept}
     entries = {number: lake.entry(scored.RECORD, number) for number in range(1, newest.number)}
     gone = {f"{scored.RECORD}/{number:06d}.json" for number, entry in entries.items() if entry and entry["rows"]["path"] not in named}
     files, rows = lake.below(scored.RECORD), f"{scored.RECORD}/rows/"
     sweep.drop(file for file in files if file.path in gone)
     sweep.drop(file for file in files if file.path.startswith(rows) and file.path not in named and file.written < before)
+
+
+def _drop_waiting(sweep: Sweep, runs: Collection[str], before: float) -> None:
+    """Drops rows that wait for a window but for those of the newest document and of remaining runs. The documents stay: they are small."""
+    waiting = (record.latest(sweep.lake) or {}).get("waiting")
+    named = {*_named_by_scores(sweep.lake, runs, "observations"), *([waiting["path"]] if waiting else [])}
+    sweep.drop(file for file in sweep.lake.below(record.ROWS) if file.path not in named and file.written < before)
+
+
+def _named_by_scores(lake: Lake, runs: Collection[str], dataset: str) -> set[str]:
+    """The files of the dataset that remaining runs of `score` name; runs of an earlier release have no observations."""
+    manifests = [lake.document(f"{lake.run_folder(run)}/manifests/{SCORE.name}.json") for run in runs]
+    return {file["path"] for told in manifests if told for file in told["datasets"].get(dataset, {}).get("files", ())}
 
 
 def _drop_logs(sweep: Sweep, work: Work, runs: Collection[str], *, before: float, logs_before: float) -> None:

@@ -2,27 +2,31 @@
 
 Rows in: features of training images (gathered: its size is bounded and checked before), descriptors of a sample of
 them. Out: the classifier's layers, and the cross-validated score with vocabulary, projection and classifier fitted
-inside each fold, and the images whose label it doubts.
+inside each fold, the images whose label it doubts, and what some of the images looked like to the model.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pomona.ablation import ablated, compared_rows
+from pomona.fitted import fitted
 from pomona.formats import arrow_schema
 from pomona.labels.suspects import Suspect, suspect_groups, suspects
 from pomona.lake import Lake
+from pomona.monitoring.profile import MAX_IMAGES
+from pomona.monitoring.training import profiled
 from pomona.outcome import BadInput, File, Result
 from pomona.scoring import interval, scores
 from pomona.vision.chain import Row
 from pomona.vision.classify import Classifier, OneClass, fit
 from pomona.vision.describe import Description, n_dims
+from pomona.vision.observe import Fit
 from pomona.vision.outsiders import outsiders
 from pomona.vision.unknown import Familiarity, Rule, known_classes
 from pomona.vision.validate import Validation, cross_validate
@@ -59,12 +63,17 @@ def run(work: Work) -> Result:
     rows = _rows(work, sample)
     found = held_out(work.knobs, rows)
     (validation, rule), doubted = validated(work.knobs, rows, found), suspects(rows, found)
-    for dataset in ("model", "familiarity", "baseline", "validation", "suspects"):
+    familiarity = Familiarity(known, rule)
+    chain = fitted(work, classifier=classifier, familiarity=familiarity)
+    some = {*sampled(sample, n_images=MAX_IMAGES, seed=work.knobs["seed"])["content"]}
+    profile = profiled(work, chain, *_of(some, rows, found, chain.classifier.classes))
+    for dataset in work.order.stage.writes:
         work.clear(dataset)
     files = {
         "baseline": [work.lake.write_arrays(work.folder("baseline"), "baseline", baseline(rows, work.knobs).arrays())],
         "model": [work.lake.write_arrays(work.folder("model"), "model", classifier.arrays())],
-        "familiarity": [work.lake.write_arrays(work.folder("familiarity"), "familiarity", Familiarity(known, rule).arrays())],
+        "familiarity": [work.lake.write_arrays(work.folder("familiarity"), "familiarity", familiarity.arrays())],
+        "profile": [work.lake.write_arrays(work.folder("profile"), "profile", profile)],
         "validation": [work.lake.write_document(work.folder("validation"), "validation", validation)],
         "suspects": [work.lake.write_rows(work.folder("suspects"), "suspects", suspect_rows(doubted), name="suspects.parquet")],
     }
@@ -159,6 +168,13 @@ def validated(knobs: Mapping[str, Any], rows: Sequence[Row], found: Validation) 
         "unknown": {name: value for name, value in told._asdict().items() if name != "rule"},
         "ablation": ablated(rows, knobs, found) if knobs["ablation"] else [],
     }, told.rule
+
+
+def _of(contents: Collection[str], rows: Sequence[Row], found: Validation, classes: Sequence[str]) -> tuple[list[Row], list[Fit | None]]:
+    """The rows of these contents, and how they fitted the chains that held them out and that tell the same classes apart."""
+    fits = found.fits if found.fits and found.classes == tuple(classes) else (None,) * len(rows)
+    places = [place for place, row in enumerate(rows) if row.content in contents]
+    return [rows[place] for place in places], [fits[place] for place in places]
 
 
 def _unvalidated(why: str) -> dict[str, Any]:

@@ -42,6 +42,13 @@ class Told(NamedTuple):
     unknown: bool | None
 
 
+class Seen(NamedTuple):
+    """What a chain says of a picture, and what the picture looked like to it."""
+
+    told: Told
+    observation: Observation
+
+
 @dataclass(frozen=True)
 class Chain:
     """Everything that an answer depends on, fitted.
@@ -104,11 +111,20 @@ class Chain:
             As `answer`.
         """
         check(data, max_megapixels=float(self.knobs["max_megapixels"]))
-        fit, found = self.judged(self._describer.seen(decode(data, side_px=int(self.knobs["side_px"]))))
-        if found is None or self.familiarity is None or self.familiarity.rule is None:
-            return Told(fit.probabilities, None, None)
-        novelty = self.familiarity.rule.novelty(found)
-        return Told(fit.probabilities, novelty, novelty > 1)
+        return self._told(*self.judged(self._describer.seen(decode(data, side_px=int(self.knobs["side_px"])))))
+
+    def seen(self, data: bytes) -> Seen:
+        """What `told` and `observed` say of the picture in `data`, with the same bits, of one description.
+
+        Raises
+        ------
+        BadImage
+            As `answer`.
+        """
+        check(data, max_megapixels=float(self.knobs["max_megapixels"]))
+        image = decode(data, side_px=int(self.knobs["side_px"]))
+        fit, found = self.judged(self._describer.seen(image))
+        return Seen(self._told(fit, found), Observation(*fit, *light(image)))
 
     def observed(self, data: bytes) -> Observation:
         """The answer to the picture in `data`, with the same bits, and what the picture looked like to the chain.
@@ -175,6 +191,13 @@ class Chain:
         file = folder / "familiarity.npz"
         familiarity = Familiarity.from_arrays(_arrays(file)) if file.is_file() else None
         return cls(knobs, vocabulary, encoder["mean"], encoder["components"], classifier, familiarity)
+
+    def _told(self, fit: Fit, found: NDArray[np.float64] | None) -> Told:
+        """The answer of a picture that fits so and gives these signs (3,); None: the chain has no familiarity."""
+        if found is None or self.familiarity is None or self.familiarity.rule is None:
+            return Told(fit.probabilities, None, None)
+        novelty = self.familiarity.rule.novelty(found)
+        return Told(fit.probabilities, novelty, novelty > 1)
 
     def __getstate__(self) -> dict[str, Any]:
         # OpenCV's detectors do not pickle; the other side makes its own.

@@ -1,0 +1,31 @@
+"""Drift in a real Airflow: the run's note says it in words."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from pomona_airflow.deployment import Deployment
+from run.airflow_home import BIN, AirflowHome
+
+NOTICED = Path(__file__).with_name("noticed")
+# On an idle machine 15 s.
+LIMIT_S = 150
+
+
+@pytest.mark.heavy
+def test_a_run_in_which_drift_began_says_so_in_its_note(tmp_path: Path) -> None:
+    settings = {"POMONA_LAKE": str(tmp_path / "lake"), "POMONA_NAME": "fruit", "POMONA_STATE": str(tmp_path)}
+    home = AirflowHome.of(tmp_path / "airflow", Deployment.from_environment(settings), core__dags_folder=str(NOTICED))
+    home.migrate()
+    environment = {**home.environment, **settings}
+    command = [BIN / "airflow", "dags", "test", "score"]
+    done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=LIMIT_S, check=False)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    with sqlite3.connect(tmp_path / "airflow" / "airflow.db") as database:
+        notes = database.execute("SELECT content FROM dag_run_note").fetchall()
+    words = "drift began with 200 pictures, 2.0 times as far from training as is usual: what the model is shown has changed"
+    assert notes == [(f"{words} (darker than in training)",)]
