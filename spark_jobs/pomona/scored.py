@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -37,10 +36,7 @@ def listed(landing: Landing) -> list[Listed]:
     BadInput
         When it cannot be listed.
     """
-    # A bucket's folder is there as soon as somebody asks for it.
-    if "://" not in landing.root and not Path(landing.root).exists():
-        return []
-    return [file for file in landing.files() if not is_ignored(file.path)]
+    return [file for file in landing.files() if not is_ignored(file.path)] if landing.there() else []
 
 
 def latest(lake: Lake) -> Scored:
@@ -64,10 +60,13 @@ def save(lake: Lake, scored: Scored, **facts: Any) -> Scored | None:
 
 def pending(last: Scored, listed: Sequence[Listed], champion: int) -> pd.DataFrame:
     """The listed files that this version has not been asked about as they are now: columns path, size, version."""
-    known = last.rows.loc[(last.rows["champion"] == champion) & last.rows["final"].astype(bool), _KEY]
-    readable = pd.DataFrame([(file.path, file.size, file.version) for file in listed if not file.fault], columns=_KEY)
-    marked = readable.merge(known, on=_KEY, how="left", indicator=True)
+    marked = _readable(listed).merge(_final(last, champion)[_KEY], on=_KEY, how="left", indicator=True)
     return marked.loc[marked["_merge"] == "left_only", _KEY].reset_index(drop=True)
+
+
+def told_before(last: Scored, listed: Sequence[Listed], champion: int) -> pd.DataFrame:
+    """What this version said of the listed files as they are now: the other ones' rows of the record."""
+    return _final(last, champion).merge(_readable(listed), on=_KEY)
 
 
 def follow(last: Scored, listed: Sequence[Listed], told: pd.DataFrame, champion: int) -> Scored:
@@ -77,13 +76,12 @@ def follow(last: Scored, listed: Sequence[Listed], told: pd.DataFrame, champion:
     ----------
     told : columns path, size, version, content, label, probability, margin, unknown, novelty, reason, final
     """
-    listing = pd.DataFrame([(file.path, file.size, file.version) for file in listed if not file.fault], columns=_KEY)
     faults = pd.DataFrame(
         [(file.path, file.size, file.version, file.fault, False) for file in listed if file.fault], columns=[*_KEY, "reason", "final"]
     )
     new = pd.concat([told, faults]).assign(champion=champion, at=now())
     # What was told before of a file that a fault keeps from being told anew says the old version's number.
-    rows = pd.concat([last.rows.merge(listing, on=_KEY), new]).drop_duplicates("path", keep="last")
+    rows = pd.concat([last.rows.merge(_readable(listed), on=_KEY), new]).drop_duplicates("path", keep="last")
     return replace(last, rows=rows[last.rows.columns].sort_values("path", ignore_index=True))
 
 
@@ -96,3 +94,14 @@ def same(last: Scored, following: Scored) -> bool:
 def told_schema() -> pa.Schema:
     """What a task tells of each file."""
     return pa.schema([field for field in arrow_schema(RECORD) if field.name not in ("champion", "at")])
+
+
+def _readable(listed: Sequence[Listed]) -> pd.DataFrame:
+    rows = [(file.path, file.size, file.version) for file in listed if not file.fault]
+    # Of no row pandas knows no type, and merges it with none.
+    return pd.DataFrame(rows, columns=_KEY).astype({"size": "int64"})
+
+
+def _final(last: Scored, champion: int) -> pd.DataFrame:
+    """The rows of files that this version need not be asked about again."""
+    return last.rows[(last.rows["champion"] == champion) & last.rows["final"].astype(bool)]

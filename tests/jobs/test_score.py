@@ -134,6 +134,13 @@ def test_a_file_that_is_no_picture_has_its_reason_and_is_not_asked_about_twice(p
     assert place.score().status == "nothing_new"
 
 
+def test_a_folder_of_nothing_but_faults_has_their_reasons_and_nobody_is_asked(place: Place) -> None:
+    place.unlabelled.mkdir()
+    (place.unlabelled / "away.jpg").symlink_to("/nowhere/a.jpg")
+    assert place.score().counts == {"in": 1, "asked": 0, "unknown": 0, "rejected": 1}
+    assert place.score().status == "nothing_new"
+
+
 def test_a_champion_without_files_is_named_and_nothing_is_written(place: Place) -> None:
     place.put("a.jpg", drawn_model.picture(next(iter(drawn_model.COLOURS)), 1))
     place.champion(3)
