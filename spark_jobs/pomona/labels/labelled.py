@@ -88,7 +88,7 @@ def find(place: Place, *, group_pattern: str) -> Found:
     if history.annotations and place.unlabelled:
         waiting = {file.path: file for file in scored.listed(zone.unlabelled)}
     history = placed(history, {file.path for file in listed}, waiting)
-    for path in sorted(worded(history)):
+    for path in sorted(worded(history) & {f"{BESIDE}{name}" for name in waiting}):
         listed.append(replace(waiting[path.removeprefix(BESIDE)], path=path))
         places[path] = beside(path)
     return Found(zone, listed, places, ignored, history, tuple((file.path, file.size, file.version) for file in csvs))
