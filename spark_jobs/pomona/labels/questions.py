@@ -66,7 +66,8 @@ def to_ask(lake: Lake, place: Place, model: Path, *, version: int, n: int) -> As
     asked = queue.merged(_questions("unknown", worth), doubted, _questions("uncertain", worth), n=n)
     wanted = {question.content for question in asked}
     pictures = dict(_of_lake(lake, roster.filter(pc.is_in(roster["content"], pa.array(sorted(wanted), pa.string())))))
-    suggested, classes = {}, champion.classes(model)
+    classes = champion.classes(model)
+    suggested: dict[str, tuple[tuple[str, float], ...]] = {}
     images = [image for kind in worth.values() for image in kind if image["content"] in wanted]
     for image, data, answer in unlabelled.answers(folder, images, model):
         suggested[image["content"]] = queue.suggestions(classes, np.array(answer["probabilities"]))
@@ -79,7 +80,7 @@ def suspected(lake: Lake, answered: set[str], *, n: int) -> tuple[list[Question]
     """Doubtful labels of the last judged run, and its roster, which says where their images are; none where no run has doubted labels."""
     judged = lake.entry("judged", lake.last_number("judged"))
     if judged is None or "suspects" not in lake.manifest(judged["run"], "train")["datasets"]:
-        return [], pa.table({"content": pa.array([], pa.string())})
+        return [], pa.schema([("content", pa.string()), ("part", pa.string())]).empty_table()
     rows = lake.read_rows(lake.files(judged["run"], "suspects")).to_pylist()
     roster = lake.read_rows(lake.files(judged["run"], "roster"), ["content", "path", "part"])
     paths = dict(zip(roster["content"].to_pylist(), roster["path"].to_pylist(), strict=True))
@@ -109,8 +110,9 @@ def _questions(why: Literal["unknown", "uncertain"], worth: Mapping[str, Sequenc
 
 def _of_lake(lake: Lake, wanted: pa.Table) -> Iterator[tuple[str, bytes]]:
     """The pictures of these rows of a roster as JPEG, by content; some are read at a time, for a photograph takes megabytes."""
-    for start in range(0, len(wanted), _BATCH):
-        for content, data in pictures_of(lake, wanted.sort_by("part").slice(start, _BATCH)).items():
+    ordered = wanted.sort_by("part")
+    for start in range(0, len(ordered), _BATCH):
+        for content, data in pictures_of(lake, ordered.slice(start, _BATCH)).items():
             yield from _shown(content, data).items()
 
 

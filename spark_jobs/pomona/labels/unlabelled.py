@@ -48,7 +48,7 @@ def told(lake: Lake, folder: Landing, files: Sequence[Listed], model: Path, *, v
     if len(new):
         LOG.info("version %d was asked about %s of %s pictures before, and is asked about the others now", version, len(before), len(files))
     known = before[before["label"].notna()].assign(unsure=1 - before["margin"])[_TOLD]
-    rows = pd.DataFrame(chain(known.itertuples(index=False, name=None), _asked(folder, new.to_dict("records"), model)), columns=_TOLD)
+    rows = pd.DataFrame(chain(known.itertuples(index=False, name=None), _asked(folder, _rows(new), model)), columns=_TOLD)
     return rows[~rows["content"].isin(skip)].sort_values("path").drop_duplicates("content", ignore_index=True)
 
 
@@ -68,8 +68,12 @@ def most_worth(folder: Landing, rows: pd.DataFrame, model: Path, *, n: int) -> d
 
 
 def _pool(rows: pd.DataFrame, worth: str, *, n: int) -> list[Row]:
-    found: list[Row] = rows.iloc[queue.pool(rows["content"].tolist(), rows[worth].to_numpy(np.float64), n=n)].to_dict("records")
-    return found
+    return _rows(rows.iloc[queue.pool(rows["content"].tolist(), rows[worth].to_numpy(np.float64), n=n)])
+
+
+def _rows(table: pd.DataFrame) -> list[Row]:
+    names = [str(name) for name in table.columns]
+    return [dict(zip(names, row, strict=True)) for row in table.itertuples(index=False, name=None)]
 
 
 def answers(folder: Landing, images: Sequence[Row], model: Path) -> Iterator[tuple[Row, bytes, dict[str, Any]]]:
