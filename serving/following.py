@@ -89,7 +89,7 @@ class Following:
     async def run(self) -> None:
         """Follows until it is cancelled; then no process is left."""
         if left := await asyncio.to_thread(remove_left):
-            log.info("%s: a service that was killed had left them, and they are removed", ", ".join(left))
+            log.info("removed what killed services had left: %s", ", ".join(left))
         try:
             while True:
                 try:

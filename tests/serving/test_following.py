@@ -153,7 +153,7 @@ def test_nothing_is_left_behind_however_the_service_ends(tmp_path, number):
         with service(uri, "ended", tmp_path / "service.log", "--workers", "1", TMPDIR=str(tmp_path)) as (client, _):
             assert client.post("/predict", content=IMAGES[0]).json()["label"] == "lemon"
             assert len(used := list(tmp_path.glob("pomona-served-*"))) == 1 and used != left
-            assert f"{left[0].name}: a service that was killed had left" in (tmp_path / "service.log").read_text()
+            assert f"removed what killed services had left: {left[0].name}" in (tmp_path / "service.log").read_text()
 
 
 @pytest.mark.heavy
