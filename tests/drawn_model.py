@@ -58,11 +58,15 @@ def chain() -> Chain:
 
 @cache
 def knowing_chain() -> Chain:
-    """The same chain with a rule for what it does not know, from thirty other pictures of its labels."""
+    """The same chain with a rule for what it does not know, half-way between other pictures of its labels and the strange one."""
     describer, fitted = Describer(Extractor.of(knobs())), chain()
     assert fitted.familiarity is not None
     signs = [fitted.judged(describer.describe(data))[1] for _, data in pictures(10, first_seed=200)]
-    return replace(fitted, familiarity=Familiarity(fitted.familiarity.known, calibrated(np.array(signs), given_away=0.02)))
+    rule = calibrated(np.array(signs), given_away=0.0)
+    strange = fitted.judged(describer.describe(strange_picture()))[1]
+    assert strange is not None and rule.novelty(strange) > 1
+    rule = replace(rule, threshold=rule.threshold * rule.novelty(strange) ** 0.5)
+    return replace(fitted, familiarity=Familiarity(fitted.familiarity.known, rule))
 
 
 def strange_picture() -> bytes:

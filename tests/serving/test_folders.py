@@ -14,7 +14,7 @@ import pytest
 from serving.folders import Folder, remove_left
 from tests.serving.services import PROJECT
 
-HOLDER = "import sys; from serving.folders import Folder; print(Folder().files, flush=True); sys.stdin.read()"
+HOLDER = "import sys; from serving.folders import Folder; folder = Folder(); print(folder.files, flush=True); sys.stdin.read()"
 
 
 @pytest.fixture(autouse=True)
