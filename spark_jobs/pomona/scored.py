@@ -97,9 +97,7 @@ def told_schema() -> pa.Schema:
 
 
 def _readable(listed: Sequence[Listed]) -> pd.DataFrame:
-    rows = [(file.path, file.size, file.version) for file in listed if not file.fault]
-    # Of no row pandas knows no type, and merges it with none.
-    return pd.DataFrame(rows, columns=_KEY).astype({"size": "int64"})
+    return pd.DataFrame([(file.path, file.size, file.version) for file in listed if not file.fault], columns=_KEY)
 
 
 def _final(last: Scored, champion: int) -> pd.DataFrame:
