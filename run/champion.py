@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from pomona import reigns
-from pomona.command import Place, rollback_arguments
+from pomona.command import rollback_arguments
 from pomona.outcome import BadInput
 from pomona.stages import ROLLBACK
 from pomona.store_faults import StoreAway
@@ -85,7 +85,7 @@ def rollback(deployment: Deployment, given: argparse.Namespace) -> tuple[int, st
         raise BadInput("REASON is missing: say why, like make rollback TO=3 REASON='lemons are taken for limes'")
     if given.to and not given.to.isdigit():
         raise BadInput(f"TO={given.to!r} is no version: give its number, or leave it out for the champion before this one")
-    place = Place(job.run_of("rollback"), deployment.name, deployment.lake, deployment.landing, deployment.tracking, deployment.s3.text)
+    place = deployment.place(job.run_of(ROLLBACK.name))
     words = rollback_arguments(place, version=int(given.to or 0), reason=given.reason, release=False, started_by=job.person())
     target = f"version {given.to}" if given.to else "the champion before this one"
     return job.ended(deployment, ROLLBACK.name, words, first=f"{deployment.name}: {target} is checked first")

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pomona.command import Place, arguments
+from pomona.command import arguments
 from pomona.outcome import BadInput
 from pomona.store_faults import StoreAway
 from pomona_airflow import s3_jars
@@ -192,8 +192,7 @@ def submit(run: str) -> int:
         # What the job is called and how it ended is told by the log: nobody else writes into this process's output.
         logging.basicConfig(level=logging.INFO, format="%(message)s")
         logging.getLogger("botocore").setLevel(logging.WARNING)
-    place = Place(run, deployment.name, deployment.lake, deployment.landing, deployment.tracking, deployment.s3.text)
-    return int(engine_of(deployment).run(_job(deployment, run), arguments("probe", place, {})))
+    return int(engine_of(deployment).run(_job(deployment, run), arguments("probe", deployment.place(run), {})))
 
 
 def _passes(name: str, check: Check, deployment: Deployment) -> bool:

@@ -10,12 +10,14 @@ import logging
 import os
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 from pomona.outcome import BadInput
 from pomona.store_faults import StoreAway
 from pomona_airflow.deployment import BadSetting, Deployment, of_others
+from run import job
 
 _MOST = 2000
 
@@ -43,7 +45,7 @@ def queued(deployment: Deployment, n: int) -> str:
     Raises
     ------
     BadInput
-        When there is no champion to ask, or it cannot answer.
+        When there is no champion to ask, or it cannot answer; when MLflow does not answer, or the lake is another release's.
     """
     from pomona import champion, tracking
     from pomona.labels.questions import to_ask
@@ -52,22 +54,27 @@ def queued(deployment: Deployment, n: int) -> str:
     from pomona.report.labelling import render
 
     name, lake = deployment.name, Lake(deployment.lake, deployment.name, deployment.s3)
-    version = tracking.champion_version(deployment.tracking, name)
+    version = job.asked(deployment.tracking, lambda: tracking.champion_version(deployment.tracking, name))
     if version is None:
         raise BadInput(f"{name} has no champion to ask yet: train a first model (make run)")
+    lake.open()
     with tempfile.TemporaryDirectory(prefix="pomona-queue-") as scratch:
         try:
             model = tracking.fetch(deployment.tracking, name, version, Path(scratch))
-            asked = to_ask(lake, deployment.place("queue"), model, n=n)
-        except (ValueError, champion.ChampionFailed) as error:
+        except ValueError as error:
+            raise BadInput(f"version {version} of {name} cannot be asked: {error}") from None
+        try:
+            asked = to_ask(lake, deployment.place("queue"), model, version=version, n=n)
+        except champion.ChampionFailed as error:
             raise BadInput(f"version {version} of {name} cannot be asked: {error}") from None
     if not asked.questions:
         return f"nothing to ask: no label of the last judged run is in doubt, and {deployment.unlabelled or 'unlabelled/'} has no new image"
     lake.put("queue/queue.html", render(name, asked.questions, asked.pictures, asked.classes).encode())
     lake.put("queue/queue.csv", as_csv(asked.questions))
-    doubtful = sum(question.why == "suspect" for question in asked.questions)
+    kinds = Counter(question.why for question in asked.questions)
     return (
-        f"{len(asked.questions):,} images, {doubtful:,} of them for a doubtful label: open {lake.location('queue/queue.html')} "
+        f"{len(asked.questions):,} images, {kinds['unknown']:,} of them like nothing that version {version} knows "
+        f"and {kinds['suspect']:,} for a doubtful label: open {lake.location('queue/queue.html')} "
         f"(or fill in queue.csv beside it) and drop the saved CSV into {deployment.labels or 'the folder that POMONA_LABELS names'}"
     )
 

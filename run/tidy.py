@@ -10,8 +10,9 @@ import os
 import sys
 from collections.abc import Sequence
 
-from pomona.command import Place, tidy_arguments
+from pomona.command import tidy_arguments
 from pomona.outcome import BadInput
+from pomona.stages import TIDY
 from pomona.store_faults import StoreAway
 from pomona_airflow.deployment import BadSetting, Deployment, NotReady, of_others
 from run import job
@@ -27,10 +28,9 @@ def main(words: Sequence[str]) -> int:
         if given.dry not in ("", "0", "1"):
             raise BadInput(f"DRY={given.dry!r} is neither 1 nor 0: DRY=1 changes nothing and says what would go")
         deployment = Deployment.from_environment()
-        place = Place(job.run_of("tidy"), deployment.name, deployment.lake, deployment.landing, deployment.tracking, deployment.s3.text)
-        dry = given.dry == "1"
+        place, dry = deployment.place(job.run_of(TIDY.name)), given.dry == "1"
         ordered = tidy_arguments(place, keep_runs=deployment.keep_runs, events=deployment.spark_events, dry=dry)
-        code, line = job.ended(deployment, "tidy", ordered, first=f"{deployment.name}: {'looking at' if dry else 'tidying'} its lake")
+        code, line = job.ended(deployment, TIDY.name, ordered, first=f"{deployment.name}: {'looking at' if dry else 'tidying'} its lake")
     except (BadSetting, BadInput, NotReady, StoreAway) as error:
         code, line = 2, str(error)
     print(line, file=sys.stderr if code else sys.stdout)

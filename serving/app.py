@@ -14,7 +14,7 @@ from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request, Response
 
-from serving import asked, body, worker
+from serving import asked, body, openapi, worker
 from serving.following import LOOK_S, Following, NoChampion, Serving
 from serving.workers import Unanswered
 
@@ -81,13 +81,13 @@ def create_app(following: Following, *, limits: Limits, sample: Sample) -> FastA
                 await _keep(image, sample)
             return await _reply(following, kind, image)
 
-    @app.post("/predict", openapi_extra=body.OPENAPI)
+    @app.post("/predict", openapi_extra=openapi.PREDICT)
     async def predict(request: Request) -> Response:
-        """Label and probabilities of one image: its bytes as the body, or a form with one file."""
+        """Label and probabilities of one image, and whether it is unknown: its bytes as the body, or a form with one file."""
         answer, serving = await reply(request, worker.ANSWER)
         return _json({**answer, "model": {"name": following.name, "version": serving.version}})
 
-    @app.post("/keypoints", openapi_extra=body.OPENAPI)
+    @app.post("/keypoints", openapi_extra=openapi.KEYPOINTS)
     async def keypoints(request: Request) -> Response:
         """Where the version described the image: `keypoints` of x, y, size and angle in a picture of `width` and `height` pixels."""
         found, serving = await reply(request, worker.KEYPOINTS)

@@ -8,9 +8,6 @@ from typing import Any
 from fastapi import HTTPException, Request
 from starlette.datastructures import UploadFile
 
-_IMAGE = {"schema": {"type": "string", "format": "binary"}}
-_FORM = {"schema": {"type": "object", "properties": {"image": {"type": "string", "format": "binary"}}}}
-OPENAPI = {"requestBody": {"required": True, "content": {"image/*": _IMAGE, "multipart/form-data": _FORM}}}
 # Who sends slowly holds a place that others wait for.
 _LIMIT_S = 60.0
 

@@ -6,15 +6,14 @@ import asyncio
 import json
 import logging
 import sys
-import tempfile
 import time
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from serving import registry
 from serving.child import Child, ChildGone
+from serving.folders import Folder, remove_left
 from serving.workers import Workers
 
 log = logging.getLogger("uvicorn.error")
@@ -41,7 +40,7 @@ class Serving:
     run: str
     since: str
     workers: Workers
-    folder: tempfile.TemporaryDirectory[str]
+    folder: Folder
 
 
 @dataclass(frozen=True)
@@ -89,6 +88,8 @@ class Following:
 
     async def run(self) -> None:
         """Follows until it is cancelled; then no process is left."""
+        if left := await asyncio.to_thread(remove_left):
+            log.info("removed what killed services had left: %s", ", ".join(left))
         try:
             while True:
                 try:
@@ -135,20 +136,20 @@ class Following:
 
     async def _take(self, number: int) -> Serving | None:
         """The version, proved and ready; None when the alias has moved on meanwhile."""
-        folder = tempfile.TemporaryDirectory(prefix="pomona-serving-")
-        workers = Workers(Path(folder.name), n_workers=self._n_workers)
+        folder = Folder()
+        workers = Workers(folder.files, n_workers=self._n_workers)
         try:
-            order = json.dumps({"version": number, "folder": folder.name}).encode()
+            order = json.dumps({"version": number, "folder": str(folder.files)}).encode()
             run = str((await self._asked(registry.FETCH, order, limit_s=_FETCH_LIMIT_S))["run"])
             await workers.start()
             if await self._moved_on(number):
                 log.info("version %d is champion no more, and was not put in place", number)
                 await workers.end()
-                folder.cleanup()
+                folder.remove()
                 return None
         except BaseException:
             await workers.end()
-            folder.cleanup()
+            folder.remove()
             raise
         return Serving(number, run, datetime.now(UTC).isoformat(timespec="seconds"), workers, folder)
 
@@ -207,5 +208,5 @@ class Following:
 
 async def _retire(serving: Serving) -> None:
     await serving.workers.retire()
-    serving.folder.cleanup()
+    serving.folder.remove()
     log.info("version %d has ended", serving.version)

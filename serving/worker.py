@@ -21,7 +21,7 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 ORDER = struct.Struct("<cI")
 ANSWER, KEYPOINTS, PROBES = b"a", b"k", b"p"
@@ -29,6 +29,14 @@ TOLERANCE = 1e-6
 
 Reply = dict[str, Any]
 Handle = Callable[[bytes, bytes], Reply]
+
+
+class Told(NamedTuple):
+    """What versions of earlier releases say of a picture: their probabilities, (n_classes,) float64, and not what they do not know."""
+
+    probabilities: Any
+    novelty: float | None = None
+    unknown: bool | None = None
 
 
 def obey(start: Callable[[], Handle]) -> None:
@@ -110,9 +118,21 @@ def _card(folder: Path) -> Reply:
 
 
 def _answer(chain: Any, classes: list[str], data: bytes) -> Reply:
-    probabilities = chain.answer(data).tolist()
+    told = _told(chain, data)
+    probabilities = told.probabilities.tolist()
     best = max(range(len(classes)), key=probabilities.__getitem__)
-    return {"label": classes[best], "probability": probabilities[best], "probabilities": dict(zip(classes, probabilities, strict=True))}
+    return {
+        "label": classes[best],
+        "probability": probabilities[best],
+        "unknown": told.unknown,
+        "novelty": told.novelty,
+        "probabilities": dict(zip(classes, probabilities, strict=True)),
+    }
+
+
+def _told(chain: Any, data: bytes) -> Any:
+    """Probabilities, novelty and whether the picture is unknown, of which the latter two are None from a version that cannot tell."""
+    return chain.told(data) if hasattr(chain, "told") else Told(chain.answer(data))
 
 
 def _keypoints(chain: Any, data: bytes) -> Reply:
@@ -132,7 +152,7 @@ def _unlike_probes(chain: Any, file: Path) -> str | None:
     if not probes.num_rows:
         return "it has no probes"
     expected = np.array(probes.column("probabilities").to_pylist(), np.float64)
-    found = np.array([chain.answer(data) for data in probes.column("image").to_pylist()], np.float64)
+    found = np.array([_told(chain, data).probabilities for data in probes.column("image").to_pylist()], np.float64)
     if found.shape != expected.shape:
         return f"its probes have {expected.shape[1]} probabilities, it now gives {found.shape[1]}"
     difference = np.abs(found - expected).max(axis=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from functools import cache
 
 import cv2
@@ -12,6 +13,7 @@ import pyarrow as pa
 from pomona.knobs import KnobValue, resolve
 from pomona.vision.chain import Chain, Row, fit_chain
 from pomona.vision.describe import Describer, Extractor
+from pomona.vision.unknown import Familiarity, calibrated
 
 COLOURS = {"lemon": (60, 220, 240), "lime": (70, 190, 90), "plum": (120, 40, 90)}
 
@@ -52,3 +54,23 @@ def chain() -> Chain:
         for index, (label, data) in enumerate(pictures(10))
     ]
     return fit_chain(rows, knobs())
+
+
+@cache
+def knowing_chain() -> Chain:
+    """The same chain with a rule for what it does not know, half-way between other pictures of its labels and the strange one."""
+    describer, fitted = Describer(Extractor.of(knobs())), chain()
+    assert fitted.familiarity is not None
+    signs = [fitted.judged(describer.describe(data))[1] for _, data in pictures(10, first_seed=200)]
+    rule = calibrated(np.array(signs), given_away=0.0)
+    strange = fitted.judged(describer.describe(strange_picture()))[1]
+    assert strange is not None and rule.novelty(strange) > 1
+    rule = replace(rule, threshold=rule.threshold * rule.novelty(strange) ** 0.5)
+    return replace(fitted, familiarity=Familiarity(fitted.familiarity.known, rule))
+
+
+def strange_picture() -> bytes:
+    """A JPEG of a blue and yellow chequerboard, which is like none of the labels."""
+    rows, columns = np.indices((96, 96)) // 12
+    image = np.where(((rows + columns) % 2)[..., None], (200, 60, 20), (20, 200, 220)).astype(np.uint8)
+    return bytes(cv2.imencode(".jpg", image)[1])

@@ -14,7 +14,7 @@ from mlflow.exceptions import MlflowException
 
 from pomona import bundle
 from pomona.vision.chain import Chain
-from tests.drawn_model import chain, pictures, trained_on
+from tests.drawn_model import chain, knowing_chain, pictures, strange_picture, trained_on
 
 IMAGES = [data for _, data in pictures(4, first_seed=100)]
 # Hides the editable install: what is left of `pomona` is what the model folder brings.
@@ -91,6 +91,17 @@ def test_bad_images_are_reported_row_by_row_when_asked_for(model):
     assert np.array_equal(good, [chain().answer(IMAGES[0]), chain().answer(IMAGES[1])])
     with pytest.raises(MlflowException, match="on_bad_image='ignore' is none of raise, report"):
         model.predict(frame(IMAGES[:1]), params={"on_bad_image": "ignore"})
+
+
+def test_whether_a_picture_is_unknown_is_told_to_who_asks_for_it(tmp_path, model):
+    bundle.write(tmp_path / "knowing", chain=knowing_chain(), probes=IMAGES, trained_on=trained_on())
+    asked = {"images": frame([IMAGES[0], strange_picture()]), "params": {"tell_unknown": True}}
+    told = mlflow.pyfunc.load_model(str(tmp_path / "knowing")).predict(asked["images"], params=asked["params"])
+    assert list(told) == ["label", "probability", "probabilities", "unknown", "novelty"]
+    assert list(told["unknown"]) == [False, True] and told["novelty"][0] <= 1 < told["novelty"][1]
+    # A chain without a rule cannot tell.
+    untold = model.predict(asked["images"], params=asked["params"] | {"on_bad_image": "report"})
+    assert list(untold["unknown"]) == list(untold["novelty"]) == [None, None] and list(untold)[-1] == "error"
 
 
 def test_no_images_give_no_answers(model):

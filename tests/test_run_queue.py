@@ -37,6 +37,14 @@ def test_without_a_champion_one_line_says_what_to_do(environment: str, capsys: p
     assert said(capsys, "--images=many") == (2, "IMAGES='many' must be a whole number from 1 to 2,000")
 
 
+def test_an_mlflow_that_does_not_answer_is_one_line(
+    environment: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("POMONA_TRACKING", "http://127.0.0.1:9")
+    code, line = said(capsys)
+    assert code == 2 and line.startswith("MLflow at http://127.0.0.1:9 does not answer (")
+
+
 def test_page_and_csv_are_in_the_lake_and_once_all_is_answered_there_is_nothing_to_ask(
     environment: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -48,8 +56,8 @@ def test_page_and_csv_are_in_the_lake_and_once_all_is_answered_there_is_nothing_
     folder = tmp_path / "lake" / "fruit" / "queue"
     assert (code, line) == (
         0,
-        f"2 images, 0 of them for a doubtful label: open {folder}/queue.html (or fill in queue.csv beside it) "
-        f"and drop the saved CSV into {tmp_path}/labels",
+        f"2 images, 0 of them like nothing that version 1 knows and 0 for a doubtful label: open {folder}/queue.html "
+        f"(or fill in queue.csv beside it) and drop the saved CSV into {tmp_path}/labels",
     )
     assert "unlabelled/70.jpg" in (folder / "queue.html").read_text()
     rows = (folder / "queue.csv").read_text(encoding="utf-8-sig").splitlines()

@@ -7,7 +7,7 @@ from typing import Any
 
 from airflow.sdk.exceptions import AirflowFailException
 
-from pomona.command import Place, rollback_arguments, run_key
+from pomona.command import rollback_arguments, run_key
 from pomona.stages import ROLLBACK
 from pomona_airflow.deployment import Deployment
 from pomona_airflow.stage_operator import StageOperator
@@ -29,7 +29,7 @@ class RollbackOperator(StageOperator):
         release, reason = bool(given["release"]), str(given["reason"] or "").strip()
         if not reason and not release:
             raise AirflowFailException("reason is empty: say why the version is put back, the ledger keeps it")
-        place = Place(run_key(run_id), deployment.name, deployment.lake, deployment.landing, deployment.tracking, deployment.s3.text)
+        place = deployment.place(run_key(run_id))
         version = int(given["version"] or 0)
         return rollback_arguments(place, version=version, reason=reason, release=release, started_by=started_by, job=job, asked=asked)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pomona.command import Place, run_key, tidy_arguments
+from pomona.command import run_key, tidy_arguments
 from pomona.stages import TIDY
 from pomona_airflow.deployment import Deployment
 from pomona_airflow.stage_operator import StageOperator
@@ -24,7 +24,7 @@ class TidyOperator(StageOperator):
         self, run_id: str, given: Mapping[str, Any], deployment: Deployment, *, started_by: str = "person", job: str = "", asked: int = 0
     ) -> list[str]:
         """The arguments of `run_stage.py` for tidying, or for a look at what it would do."""
-        place = Place(run_key(run_id), deployment.name, deployment.lake, deployment.landing, deployment.tracking, deployment.s3.text)
+        place = deployment.place(run_key(run_id))
         keep, dry = int(given["keep_runs"] or deployment.keep_runs), bool(given["dry"])
         return tidy_arguments(place, keep_runs=keep, events=deployment.spark_events, dry=dry, job=job, asked=asked)
 

@@ -149,7 +149,7 @@ def _signature() -> Any:
         outputs=Schema(
             [ColSpec(DataType.string, "label"), ColSpec(DataType.double, "probability"), ColSpec(Map(DataType.double), "probabilities")]
         ),
-        params=ParamSchema([ParamSpec("on_bad_image", DataType.string, "raise")]),
+        params=ParamSchema([ParamSpec("on_bad_image", DataType.string, "raise"), ParamSpec("tell_unknown", DataType.boolean, False)]),
     )
 
 

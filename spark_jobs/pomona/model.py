@@ -3,7 +3,8 @@
 Input: a column `image` with a file's bytes, or the same in base64. Output: one row an image with `label`, `probability` and
 `probabilities`, a dictionary from every class to its probability in the model's order. A dictionary serves all three kinds of
 user: the REST answer names the classes, `pandas.DataFrame(answers["probabilities"].tolist())` is the table with a column a
-class, and a class called `label` collides with nothing.
+class, and a class called `label` collides with nothing. Whether a picture is unknown is told to who asks for it: the columns that others
+rely on stay as they were.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ class Answer(NamedTuple):
     label: str | None
     probability: float | None
     probabilities: dict[str, float]
+    unknown: bool | None
+    novelty: float | None
     error: str | None
 
 
@@ -55,31 +58,35 @@ class ImageClassifier(mlflow.pyfunc.PythonModel):  # type: ignore[misc, name-def
             `on_bad_image`: `raise` (default) refuses the whole batch; `report` answers for the others and adds a column `error`,
             null where all is well; the bad image's label and probability are null and its probabilities empty.
             A JSON answer stays strict JSON: `probability` is then a column of objects, null and not NaN.
+            `tell_unknown`: adds the columns `unknown`, whether the image is like nothing that the model was trained on, and `novelty`,
+            above 1 for one that is; both null where the model cannot tell.
 
         Raises
         ------
         MlflowException
             INVALID_PARAMETER_VALUE (the server's 400), naming the first bad image by its row and why it is bad.
         """
-        report = _on_bad_image(params) == "report"
+        report, told = _on_bad_image(params) == "report", bool((params or {}).get("tell_unknown"))
         rows = []
         for index, value in enumerate(_images(model_input)):
             rows.append(self.answer(value))
             if rows[-1].error is not None and not report:
                 raise _refusal(f"image {index} of {len(model_input)}: {rows[-1].error}")
-        answers = pd.DataFrame(rows, columns=Answer._fields, dtype=object)
-        return answers if report else answers.drop(columns="error").astype({"probability": float})
+        unwanted = [*([] if told else ["unknown", "novelty"]), *([] if report else ["error"])]
+        answers = pd.DataFrame(rows, columns=Answer._fields, dtype=object).drop(columns=unwanted)
+        return answers if report else answers.astype({"probability": float})
 
     def answer(self, value: object) -> Answer:
         """The answer to one image, bytes or base64 text, without a table about it: for who asks one by one."""
         try:
             data = _bytes(value)
             with self._lock:
-                numbers = self._chain.answer(data)
+                told = self._chain.told(data)
         except BadImage as error:
-            return Answer(None, None, {}, str(error))
-        classes, best = self._chain.classifier.classes, int(numbers.argmax())
-        return Answer(classes[best], float(numbers[best]), dict(zip(classes, map(float, numbers), strict=True)), None)
+            return Answer(None, None, {}, None, None, str(error))
+        classes, numbers = self._chain.classifier.classes, told.probabilities.tolist()
+        label, probability = max(zip(classes, numbers, strict=True), key=lambda each: each[1])
+        return Answer(label, probability, dict(zip(classes, numbers, strict=True)), told.unknown, told.novelty, None)
 
 
 def _images(model_input: pd.DataFrame) -> Sequence[object]:

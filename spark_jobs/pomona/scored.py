@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -38,10 +37,7 @@ def listed(landing: Landing) -> list[Listed]:
     BadInput
         When it cannot be listed.
     """
-    # A bucket's folder is there as soon as somebody asks for it.
-    if "://" not in landing.root and not Path(landing.root).exists():
-        return []
-    return [file for file in landing.files() if not is_ignored(file.path)]
+    return [file for file in landing.files() if not is_ignored(file.path)] if landing.there() else []
 
 
 def latest(lake: Lake) -> Scored:
@@ -87,8 +83,7 @@ def save(lake: Lake, scored: Scored, **facts: Any) -> Scored | None:
 
 def pending(last: Scored, listed: Sequence[Listed], champion: int) -> pd.DataFrame:
     """The listed files that this version has not been asked about as they are now: columns path, size, version."""
-    known = last.rows.loc[(last.rows["champion"] == champion) & last.rows["final"].astype(bool), KEY]
-    return _without(readable(listed), known)
+    return _without(readable(listed), _final(last, champion))
 
 
 def readable(listed: Sequence[Listed]) -> pd.DataFrame:
@@ -101,6 +96,11 @@ def keyed(files: Iterable[tuple[str, int, str]]) -> pd.DataFrame:
     return pd.DataFrame(list(files), columns=KEY).astype({"size": "int64"})
 
 
+def told_before(last: Scored, listed: Sequence[Listed], champion: int) -> pd.DataFrame:
+    """What this version said of the listed files as they are now: the other ones' rows of the record."""
+    return _final(last, champion).merge(readable(listed), on=KEY)
+
+
 def follow(last: Scored, listed: Sequence[Listed], told: pd.DataFrame, champion: int) -> Scored:
     """The state after the last one: a row for each file that is listed now, `told` for those that were asked about anew.
 
@@ -108,13 +108,12 @@ def follow(last: Scored, listed: Sequence[Listed], told: pd.DataFrame, champion:
     ----------
     told : columns path, size, version, content, label, probability, margin, unknown, novelty, reason, final
     """
-    listing = readable(listed)
     faults = pd.DataFrame(
         [(file.path, file.size, file.version, file.fault, False) for file in listed if file.fault], columns=[*KEY, "reason", "final"]
     )
     new = pd.concat([told, faults]).assign(champion=champion, at=now())
     # What was told before of a file that a fault keeps from being told anew says the old version's number.
-    rows = pd.concat([last.rows.merge(listing, on=KEY), new]).drop_duplicates("path", keep="last")
+    rows = pd.concat([last.rows.merge(readable(listed), on=KEY), new]).drop_duplicates("path", keep="last")
     return replace(last, rows=rows[last.rows.columns].sort_values("path", ignore_index=True))
 
 
@@ -132,3 +131,8 @@ def told_schema() -> pa.Schema:
 def _without(rows: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
     marked = rows.merge(known[KEY], on=KEY, how="left", indicator=True)
     return marked.loc[marked["_merge"] == "left_only", rows.columns].reset_index(drop=True)
+
+
+def _final(last: Scored, champion: int) -> pd.DataFrame:
+    """The rows of files that this version need not be asked about again."""
+    return last.rows[(last.rows["champion"] == champion) & last.rows["final"].astype(bool)]

@@ -39,6 +39,12 @@ def test_nothing_but_the_deployment_reads_a_variable_of_pomona() -> None:
                 assert not re.search(r"(environ|getenv)\b.{0,8}POMONA_", path.read_text()), path
 
 
+def test_nothing_but_the_deployment_says_where_a_job_works() -> None:
+    for folder in ("dags", "plugins", "run"):
+        for path in (PROJECT / folder).rglob("*.py"):
+            assert path.name == "deployment.py" or not re.search(r"\bPlace\(", path.read_text()), path
+
+
 @pytest.mark.parametrize(
     ("landing", "name"),
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from pomona.care.forgetting import forget
 from pomona.outcome import BadInput, Result
 from pomona.work import Work
 from run_stage import done
+from serving.asked import keep
 from tests import drawn_model
 from tests.conftest import Runs
 from tests.traces import traces
@@ -134,12 +136,35 @@ def test_a_file_that_is_no_picture_has_its_reason_and_is_not_asked_about_twice(p
     assert place.score().status == "nothing_new"
 
 
+def test_a_folder_of_nothing_but_faults_has_their_reasons_and_nobody_is_asked(place: Place) -> None:
+    place.unlabelled.mkdir()
+    (place.unlabelled / "away.jpg").symlink_to("/nowhere/a.jpg")
+    assert place.score().counts == {"in": 1, "asked": 0, "unknown": 0, "rejected": 1}
+    assert place.score().status == "nothing_new"
+
+
 def test_a_champion_without_files_is_named_and_nothing_is_written(place: Place) -> None:
     place.put("a.jpg", drawn_model.picture(next(iter(drawn_model.COLOURS)), 1))
     place.champion(3)
     with pytest.raises(BadInput, match="version 3 of fruit cannot be asked: the files of version 3"):
         place.score()
     assert scored.latest(place.runs.lake).number == 0
+
+
+def test_what_the_service_keeps_is_scored_and_forgotten_like_any_other_picture(place: Place) -> None:
+    image = drawn_model.picture("lime", 77)
+    name = hashlib.sha256(image).hexdigest()
+    for day in (21, 22):
+        keep(image, folder=place.unlabelled, share=1.0, now=datetime(2026, 11, day, tzinfo=UTC))
+    place.score()
+    paths = [f"served/2026-11-{day}/{name}.jpg" for day in (21, 22)]
+    assert sorted(place.rows) == paths
+    assert {(row["content"], row["label"]) for row in place.rows.values()} == {(name, "lime")}
+    forget(place.runs.lake, place.models, name, by="person (ann)", reason="")
+    assert traces(image, place.runs.folder / "lake") == {"fruit/forgotten/000001.json": {"name"}}
+    # The files are their owner's to delete; asked about again, they are no pictures of anybody.
+    place.score()
+    assert {row["reason"] for row in place.rows.values()} == {"forgotten"}
 
 
 def test_of_a_forgotten_picture_nothing_is_left_and_the_champion_is_asked_no_more(place: Place) -> None:

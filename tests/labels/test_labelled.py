@@ -10,10 +10,10 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from pomona import newness, snapshots, tracking
+from pomona import command, newness, snapshots, tracking
 from pomona.formats import arrow_schema
 from pomona.labels.annotations import Annotation, History, Spoiled
-from pomona.labels.labelled import beside, counted, effected, notes, placed, worded
+from pomona.labels.labelled import beside, counted, effected, find, notes, placed, worded
 from pomona.leakage import Placement
 from pomona.snapshots import Snapshot
 from tests.conftest import Runs
@@ -130,6 +130,19 @@ def test_what_lies_in_the_landing_zone_comes_first_and_the_last_word_decides_whe
     history = placed(History((said("", "unlabelled/1.jpg", "lime"),)), {"unlabelled/1.jpg"}, {"1.jpg"})
     assert (history.annotations[0].path, worded(history)) == ("unlabelled/1.jpg", set())
     assert worded(placed(History((said("", "1.jpg", "lime"), said("", "1.jpg", None))), (), {"1.jpg"})) == set()
+
+
+def test_a_label_of_an_image_that_is_gone_takes_nothing_in_however_its_path_is_written(tmp_path: Path) -> None:
+    for name in ("landing/Training/plum/1.jpg", "unlabelled/here.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_bytes(b"1")
+    (tmp_path / "labels").mkdir()
+    rows = [f"{folder}{name}.jpg,lime" for folder in ("../unlabelled/", "unlabelled/", "") for name in ("here", "gone")]
+    (tmp_path / "labels" / "anna.csv").write_text("\n".join(["path,label", *rows, ""]))
+    folders = {"annotations": str(tmp_path / "labels"), "unlabelled": str(tmp_path / "unlabelled")}
+    found = find(command.Place("r", "fruit", "", str(tmp_path / "landing"), "", **folders), group_pattern="")
+    assert [file.path for file in found.listed] == ["Training/plum/1.jpg", "../unlabelled/here.jpg"]
+    assert found.places["../unlabelled/here.jpg"] == Placement("", "train", None)
 
 
 def test_images_that_came_without_a_label_are_train_in_groups_by_their_folder() -> None:

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
 
-from pomona import bundle, snapshots
+from pomona import bundle, scored, snapshots
+from pomona.care import forgotten
 from pomona.command import Place
 from pomona.formats import arrow_schema
+from pomona.labels import unlabelled
 from pomona.labels.questions import Asked, to_ask
 from pomona.labels.suspects import Suspect
 from pomona.lake import Lake
+from pomona.landing import Landing
 from pomona.snapshots import Snapshot
 from pomona.stages import STAGES
-from tests.drawn_model import chain, picture, pictures, trained_on
+from tests.drawn_model import chain, knowing_chain, picture, pictures, strange_picture, trained_on
+
+VERSION = 3
 
 
 def content(data: bytes) -> str:
@@ -69,7 +76,19 @@ def place(tmp_path: Path) -> Place:
 
 
 def asked(place: Place, model: Path, n: int = 9) -> Asked:
-    return to_ask(Lake(place.lake, place.name), place, model, n=n)
+    return to_ask(Lake(place.lake, place.name), place, model, version=VERSION, n=n)
+
+
+def record(place: Place, said: dict[str, dict[str, Any]], *, champion: int = VERSION) -> None:
+    """Writes down what the champion said of files of the stall, by name; what is not given is that of an unsure lime that it knows."""
+    rows = []
+    for file in Landing(place.unlabelled).files():
+        if (name := Path(file.path).stem) in said:
+            listed = {"path": file.path, "size": file.size, "version": file.version, "final": True, "champion": champion, "at": "then"}
+            told = {"label": "lime", "probability": 0.5, "margin": 0.1, "unknown": False, "novelty": 0.5, "reason": None}
+            rows.append({**listed, "content": content((Path(place.unlabelled) / file.path).read_bytes()), **told, **said[name]})
+    frame = pa.Table.from_pylist(rows, arrow_schema("scored")).to_pandas()
+    assert scored.save(Lake(place.lake, place.name), scored.Scored(0, frame), run="s", champion=champion)
 
 
 def told(found: Asked) -> list[tuple[str, str]]:
@@ -99,7 +118,78 @@ def test_what_somebody_has_answered_is_not_asked_again(place: Place, model: Path
     assert [path for _, path in told(asked(place, model))] == ["Training/plum/2.jpg", "unlabelled/stall/70.jpg"]
 
 
+def test_what_this_champion_said_before_is_not_asked_again(place: Place, model: Path) -> None:
+    # No file has this content: it comes from the record, which both files of the same bytes have it from.
+    record(place, {"70": {"content": "a" * 64}, "again": {"content": "a" * 64}, "broken": {"label": None, "margin": None, "content": None}})
+    found = asked(place, model)
+    unsure = {question.path: question for question in found.questions if question.why == "uncertain"}
+    known, new = unsure.pop("unlabelled/stall/70.jpg"), unsure.pop("unlabelled/stall/71.jpg")
+    assert (known.content, new.content, unsure) == ("a" * 64, content(picture("lime", 71)), {})
+    # The record has one label alone: what is asked about gets its suggestions anew.
+    assert [label for label, _ in known.suggestions][:1] == ["lime"] and sum(share for _, share in known.suggestions) == pytest.approx(1)
+    assert set(found.pictures) == {question.content for question in found.questions}
+
+
+def test_what_another_champion_said_or_of_the_file_as_it_was_is_asked_anew(place: Place, model: Path) -> None:
+    record(place, {"70": {"content": "a" * 64}, "again": {"content": "a" * 64}}, champion=VERSION - 1)
+    assert "a" * 64 not in asked(place, model).pictures
+    lake = Lake(place.lake, place.name)
+    last = scored.latest(lake)
+    assert scored.save(lake, replace(last, rows=last.rows.assign(champion=VERSION, version="0")), run="s2", champion=VERSION)
+    assert "a" * 64 not in asked(place, model).pictures
+
+
+def test_unknown_images_come_first_in_each_turn_and_of_them_the_most_novel(place: Place, model: Path) -> None:
+    said = {
+        "70": {"unknown": True, "novelty": 1.5, "margin": 0.0},
+        "71": {"unknown": True, "novelty": 3.0, "margin": 0.99, "label": "plum"},
+        "again": {"content": "b" * 64},
+    }
+    record(place, said)
+    assert told(asked(place, model)) == [
+        ("unknown", "unlabelled/stall/71.jpg"), ("suspect", "Training/plum/1.jpg"), ("uncertain", "unlabelled/stall/again.jpg"),
+        ("unknown", "unlabelled/stall/70.jpg"), ("suspect", "Training/plum/2.jpg"),
+    ]  # fmt: skip
+    assert told(asked(place, model, n=1)) == [("unknown", "unlabelled/stall/71.jpg")]
+
+
+def test_a_picture_like_none_of_the_labels_is_asked_about_as_unknown(place: Place, tmp_path: Path) -> None:
+    bundle.write(tmp_path / "knowing", chain=knowing_chain(), probes=[data for _, data in pictures(1)], trained_on=trained_on())
+    (Path(place.unlabelled) / "strange.jpg").write_bytes(strange_picture())
+    found = asked(place, tmp_path / "knowing")
+    assert told(found)[0] == ("unknown", "unlabelled/strange.jpg")
+    assert {label for label, _ in found.questions[0].suggestions} == {"lemon", "lime", "plum"}
+
+
+def test_what_was_forgotten_is_not_shown_to_anybody(place: Place, model: Path) -> None:
+    lime = content(picture("lime", 70))
+    forgotten.record(Lake(place.lake, place.name), lime, by="person (ann)", reason="", learnt={})
+    assert told(asked(place, model))[1::2] == [("uncertain", "unlabelled/stall/71.jpg")]
+    record(place, {"70": {}, "71": {}})
+    assert lime not in asked(place, model).pictures
+
+
+def test_a_file_that_is_no_more_as_it_was_listed_is_left_out(place: Place, model: Path) -> None:
+    folder = Landing(place.unlabelled)
+    rows = unlabelled.told(Lake(place.lake, place.name), folder, folder.files(), model, version=VERSION, skip=())
+    assert rows["path"].tolist() == ["stall/70.jpg", "stall/71.jpg", "stall/plum.jpg"]
+    rows.loc[0, "version"] = "0"
+    found = unlabelled.most_worth(folder, rows, model, n=9)
+    assert ({row["path"] for row in found["uncertain"]}, found["unknown"]) == ({"stall/71.jpg", "stall/plum.jpg"}, [])
+
+
+def test_a_champion_whose_recipe_is_not_todays_is_asked_all_the_same(
+    place: Place, model: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    older = Path(shutil.copytree(model, tmp_path / "older"))
+    for file in (older / "artifacts" / "chain" / "knobs.json", older / "code" / "pomona" / "vision" / "encode.py"):
+        file.write_text(file.read_text().replace('"encoding"', '"coding"'))
+    caplog.set_level("INFO", logger="pomona")
+    assert told(asked(place, older))[1::2] == told(asked(place, model))[1::2]
+    assert "its recipe is not today's ('encoding')" in caplog.text
+
+
 def test_without_a_judged_run_and_without_a_folder_there_is_nothing_to_ask(place: Place, model: Path, tmp_path: Path) -> None:
     other = Lake(str(tmp_path / "other"), "fruit").open()
     nowhere = Place("queue", "fruit", other.root, place.landing, "", annotations="", unlabelled=str(tmp_path / "nowhere"))
-    assert to_ask(other, nowhere, model, n=9).questions == []
+    assert to_ask(other, nowhere, model, version=VERSION, n=9).questions == []

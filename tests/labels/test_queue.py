@@ -1,4 +1,4 @@
-"""The queue: uncertainty as defined, centres spread out, what is unknown first, and a CSV that comes back as labels."""
+"""The queue: uncertainty as defined, centres spread out, kinds in turn, and a CSV that comes back as labels."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pomona.labels.annotations import parse
-from pomona.labels.queue import Question, as_csv, k_centres, merged, suggestions, suspect_questions, uncertainty, worth_a_label
+from pomona.labels.queue import Question, as_csv, k_centres, merged, pool, suggestions, suspect_questions, uncertainty
 from pomona.labels.suspects import Suspect
 
 LINE = np.array([[0.0], [1.0], [10.0], [4.0], [10.0]])
@@ -17,39 +17,25 @@ LINE = np.array([[0.0], [1.0], [10.0], [4.0], [10.0]])
 def test_uncertainty_is_0_for_a_certain_answer_and_1_where_nothing_is_told() -> None:
     probabilities = np.array([[1.0, 0.0, 0.0, 0.0], [0.25, 0.25, 0.25, 0.25], [0.5, 0.25, 0.25, 0.0]])
     assert uncertainty(probabilities) == pytest.approx([0, 1, 0.75])
-    # Half a bit and twice half a bit, of the two that four classes have at most.
-    assert uncertainty(probabilities, by="entropy") == pytest.approx([0, 1, 0.75])
-    assert uncertainty(np.array([[0.6, 0.4]]), by="margin") == pytest.approx([0.8])
+    assert uncertainty(np.array([[0.6, 0.4]])) == pytest.approx([0.8])
 
 
 def test_each_centre_is_the_farthest_from_those_before_it() -> None:
     # From 0 the farthest is 10, then 4; 1 is next; the second 10 lies on a centre and tells nothing new.
     assert k_centres(LINE, 3) == [0, 2, 3]
     assert k_centres(LINE, 9) == [0, 2, 3, 1]
-
-
-def test_what_is_known_already_is_not_asked_again() -> None:
-    assert k_centres(LINE, 2, known=np.array([[10.0], [0.5]])) == [3, 0]
-    assert k_centres(LINE, 9, known=LINE) == []
     assert k_centres(LINE[:0], 3) == k_centres(LINE, 0) == []
 
 
-def test_known_rows_are_recognised_in_many_dimensions() -> None:
-    rows = np.random.default_rng(0).normal(size=(50, 300))
-    assert k_centres(rows, 9, known=rows) == []
-    assert k_centres(np.vstack([rows, rows[:1] + 1]), 9, known=rows) == [50]
-
-
-def asked(n: int, **options: object) -> list[str]:
+def asked(n: int) -> list[str]:
     """40 images: a and b are unsure and lie on one spot, c to j less so and lie apart; all others are certain and far away."""
     names = "abcdefghij" + "".join(chr(ord("A") + number) for number in range(26))
-    sure = np.array([0.50, 0.51, *np.linspace(0.55, 0.6, 8), *np.full(26, 1.0)])
+    unsure = np.array([1.0, 0.98, *np.linspace(0.9, 0.8, 8), *np.full(26, 0.0)])
     places = np.array([[0.0], [0.0], *[[float(number)] for number in range(1, 9)], *[[1000.0 + number] for number in range(26)]])
     order = np.random.default_rng(3).permutation(len(names))
-    given = {key: value[order] if isinstance(value, np.ndarray) else value for key, value in options.items()}
-    probabilities = np.stack([sure, 1 - sure], axis=1)[order]
     contents = [names[place] for place in order]
-    return [contents[row] for row in worth_a_label(contents, places[order], probabilities, n=n, **given)]  # type: ignore[arg-type]
+    found = pool(contents, unsure[order], n=n)
+    return [contents[found[place]] for place in k_centres(places[order][found], n)]
 
 
 def test_the_queue_is_unsure_and_spread_out_whatever_the_order_of_the_rows() -> None:
@@ -65,14 +51,9 @@ def test_what_is_certain_is_asked_only_where_the_pool_reaches_it() -> None:
     assert asked(4)[:2] == ["a", "B"]
 
 
-def test_what_is_unknown_comes_first_or_beside_the_others() -> None:
-    marked = np.zeros(36, dtype=bool)
-    marked[[12, 20]] = True  # C and K: certain, and yet marked
-    # Both are equally sure: C by its name, then K, the farthest from it.
-    assert asked(3, unknown=marked) == ["C", "K", "a"]
-    assert asked(4, unknown=marked, unknown_come="beside")[::2] == ["C", "K"]
-    assert asked(4, unknown=marked, unknown_come="beside")[1] == "a"
-    assert asked(1, unknown=marked) == ["C"]
+def test_the_pool_has_three_times_as_many_the_most_worth_first_and_of_equal_ones_the_first_by_name() -> None:
+    assert pool(list("cabd"), np.array([1.0, 2.0, 2.0, 0.0]), n=1) == [1, 2, 0]
+    assert pool([], np.empty(0), n=1) == []
 
 
 def test_nine_suggestions_come_the_likeliest_first() -> None:
@@ -102,6 +83,11 @@ def test_sources_take_turns_and_no_image_is_asked_about_twice() -> None:
         ("a", "uncertain"), ("b", "suspect"), ("d", "suspect"), ("c", "uncertain"),
     ]  # fmt: skip
     assert [found.content for found in merged(one, other, n=2)] == ["a", "b"]
+
+
+def test_a_kind_that_runs_out_leaves_its_share_to_the_others() -> None:
+    unknown, doubted, unsure = [question(name, "unknown") for name in "ab"], [], [question(name) for name in "cdef"]
+    assert [found.content for found in merged(unknown, doubted, unsure, n=6)] == ["a", "c", "b", "d", "e", "f"]
 
 
 def test_the_queue_s_csv_says_nothing_until_labels_are_filled_in() -> None:

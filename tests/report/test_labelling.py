@@ -124,6 +124,30 @@ def test_a_person_labels_by_keys_alone_and_the_csv_is_read_without_a_fault(opene
     assert {address.partition(":")[0] for address in opened.requests()} <= {"file", "data", "blob"}
 
 
+def test_an_unknown_image_is_said_to_be_one_and_a_new_class_is_typed_and_offered_from_then_on(opened: Browser) -> None:
+    opened.press(*"Eva", "Enter", " ")
+    assert shown(opened) == "unlabelled/b.jpg"
+    assert opened.value("document.getElementById('why').innerText") == "Like nothing that the model knows. A new class? Type its name"
+    opened.press(*"quince")
+    options = "[...document.querySelectorAll('#matches li')].map(option => option.innerText)"
+    assert opened.value(options) == ["new class “quince”"]
+    opened.press("Enter")
+    assert opened.value("document.getElementById('told').textContent") == "Labelled quince"
+    # Among the known labels the first letters find it for the next image.
+    opened.press(*"qui")
+    assert opened.value(options) == ["quince", "new class “qui”"]
+    opened.press("Enter")
+    opened.press("s", control=True)
+    assert labels(saved(opened)) == {1: "quince", 2: "quince"}
+
+
+def test_a_class_whose_name_begins_with_a_digit_is_typed_in_the_field(opened: Browser) -> None:
+    opened.press(*"Eva", "Enter", "/")
+    assert opened.value("document.activeElement.id") == "other"
+    opened.press(*"2 pears", "Enter")
+    assert opened.value("document.getElementById('told').textContent") == "Labelled 2 pears"
+
+
 def test_a_page_opened_again_goes_on_where_it_was_left(opened: Browser, tmp_path: Path) -> None:
     opened.press(*"Berta", "Enter", "1", "2")
     opened.open((tmp_path / "queue.html").as_uri())

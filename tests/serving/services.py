@@ -19,17 +19,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pomona import tracking
-from tests.drawn_model import chain, pictures, trained_on
+from tests.drawn_model import knowing_chain, pictures, trained_on
 
 PROJECT = Path(__file__).resolve().parents[2]
 IMAGES = [data for _, data in pictures(1, first_seed=400)]
 
 
 def register(folder: Path, name: str, run: str, *, alter: Callable[[Path], None] | None = None) -> str:
-    """The URI of the store in the folder, after the small chain became the name's next version; `alter` changes its model folder."""
+    """The URI of the store in the folder, after the small, knowing chain became the name's next version; `alter` changes the folder."""
     uri = f"sqlite:///{folder}/mlflow.db"
     before = set(folder.rglob("MLmodel"))
-    tracking.register(uri, name, run, chain=chain(), probes=IMAGES, trained_on=trained_on(), params={}, metrics={}, tags={})
+    tracking.register(uri, name, run, chain=knowing_chain(), probes=IMAGES, trained_on=trained_on(), params={}, metrics={}, tags={})
     (card,) = set(folder.rglob("MLmodel")) - before
     if alter:
         alter(card.parent)
@@ -41,13 +41,18 @@ def crown(uri: str, name: str, version: int) -> None:
     tracking.connect(uri).set_registered_model_alias(name, "champion", str(version))
 
 
-def halved(model: Path, *, gate: Path | None = None) -> None:
-    """Changes the version's own code: its answers are half of what they were, as its probes, and wait while the file `gate` is there."""
-    source = model / "code" / "pomona" / "vision" / "chain.py"
-    waits = f"import time, os\n        while os.path.exists({str(gate)!r}): time.sleep(0.01)\n        " if gate else ""
+def scaled(model: Path, share: float, *, gate: Path | None = None) -> None:
+    """Changes the version's own code: its answers are that share of what they were, and wait while the file `gate` is there."""
+    source = model / "code" / "pomona" / "vision" / "classify.py"
+    waits = f"import time, os\n    while os.path.exists({str(gate)!r}): time.sleep(0.01)\n    " if gate else ""
     text = source.read_text()
-    assert text.count("return probabilities(") == 1
-    source.write_text(text.replace("return probabilities(", f"{waits}return 0.5 * probabilities("))
+    assert text.count("return np.asarray(exponentials /") == 1
+    source.write_text(text.replace("return np.asarray(exponentials /", f"{waits}return np.asarray({share} * exponentials /"))
+
+
+def halved(model: Path, *, gate: Path | None = None) -> None:
+    """The same with half of the answers, of the probes too."""
+    scaled(model, 0.5, gate=gate)
     file = model / "artifacts" / "probes.parquet"
     probes = pq.read_table(file)
     half = [[share / 2 for share in row] for row in probes.column("probabilities").to_pylist()]

@@ -1,10 +1,12 @@
 """Which images are kept, and how they lie there."""
 
+import asyncio
 import hashlib
 from datetime import UTC, datetime
 
 import pytest
 
+from serving.app import Sample, _keep
 from serving.asked import keep
 from tests.drawn_model import pictures
 
@@ -50,6 +52,12 @@ def test_a_share_of_images_is_kept_and_always_the_same_ones(tmp_path):
     first, second = ([keep(data, folder=tmp_path / name, share=0.2, now=DAY) is not None for data in drawn] for name in ("a", "b"))
     # 200 of 1000 are expected; five standard deviations are 63.
     assert first == second and 137 < sum(first) < 263
+
+
+def test_a_folder_that_cannot_be_written_is_told_in_the_log_and_not_to_who_asks(tmp_path, caplog):
+    (tmp_path / "file").touch()
+    asyncio.run(_keep(b"BM1", Sample(tmp_path / "file", 1.0)))
+    assert "an image was not kept: " in caplog.text
 
 
 def test_a_share_of_nothing_keeps_nothing(tmp_path):

@@ -25,6 +25,7 @@ from tests.serving.services import (
     in_step,
     register,
     running,
+    scaled,
     service,
 )
 
@@ -57,14 +58,9 @@ def slow(model: Path) -> None:
     source.write_text(source.read_text().replace("import json\n", "import json\nimport time\n\ntime.sleep(6)\n", 1))
 
 
-def unlike(model: Path) -> None:
-    source = model / "code" / "pomona" / "vision" / "chain.py"
-    source.write_text(source.read_text().replace("return probabilities(", "return 0.99 * probabilities("))
-
-
 @pytest.mark.heavy
 def test_the_service_follows_the_alias_and_answers_all_the_while(tmp_path):
-    for run, alter in (("r1", None), ("r2", halved), ("r3", unlike), ("r4", slow)):
+    for run, alter in (("r1", None), ("r2", halved), ("r3", lambda model: scaled(model, 0.99)), ("r4", slow)):
         uri = register(tmp_path, "moved", run, alter=alter)
     crown(uri, "moved", 1)
     with service(uri, "moved", tmp_path / "service.log", "--workers", "2") as (client, process):
@@ -139,17 +135,25 @@ def test_nothing_is_left_behind_however_the_service_ends(tmp_path, number):
             for each in processes if number != signal.SIGKILL else [process]:
                 each.send_signal(number)
             time.sleep(1)
-            # Who answers does not end at a signal that reaches the whole group.
-            assert all(each.is_running() for each in processes[1:]) or number == signal.SIGKILL
             if number == signal.SIGKILL:
                 # The gate is still closed: they end in the middle of the image.
                 assert all_gone(processes)
                 assert isinstance(inside.exception(), httpx.TransportError)
-                return
-            gate.unlink()
-            assert inside.result().status_code == 200
+            else:
+                # Who answers does not end at a signal that reaches the whole group.
+                assert all(each.is_running() for each in processes[1:])
+                gate.unlink()
+                assert inside.result().status_code == 200
         assert all_gone(processes)
-        assert not list(tmp_path.glob("pomona-serving-*"))
+    left = list(tmp_path.glob("pomona-served-*"))
+    assert len(left) == (number == signal.SIGKILL)
+    if left:
+        # Who is killed cleans nothing up: the next service does.
+        gate.unlink()
+        with service(uri, "ended", tmp_path / "service.log", "--workers", "1", TMPDIR=str(tmp_path)) as (client, _):
+            assert client.post("/predict", content=IMAGES[0]).json()["label"] == "lemon"
+            assert len(used := list(tmp_path.glob("pomona-served-*"))) == 1 and used != left
+            assert f"removed what killed services had left: {left[0].name}" in (tmp_path / "service.log").read_text()
 
 
 @pytest.mark.heavy

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.browser import Browser, browser
-from tests.drawn_model import COLOURS
+from tests.drawn_model import COLOURS, strange_picture
 from tests.serving.services import IMAGES
 
 pytestmark = pytest.mark.heavy
@@ -53,7 +53,7 @@ def test_a_chosen_picture_gets_its_label_bars_and_keypoints(client, tab, lemon, 
     kept(tab, f"empty-{'dark' if dark else 'light'}")
     tab.choose("#choose", lemon)
     answered(tab)
-    assert seen(tab, "label") == "lemon"
+    assert (seen(tab, "label"), seen(tab, "guess")) == ("lemon", "")
     rows = tab.value("[...document.querySelectorAll('#bars li')].map(row => row.innerText.split('\\n'))")
     shares = {label: float(share.removesuffix(" %")) for label, share in rows}
     assert set(shares) == set(COLOURS) and rows[0][0] == "lemon" and sum(shares.values()) == pytest.approx(100, abs=0.3)
@@ -64,6 +64,25 @@ def test_a_chosen_picture_gets_its_label_bars_and_keypoints(client, tab, lemon, 
     # Nothing is wider than the phone, and nobody but the service was asked.
     assert tab.value("document.documentElement.scrollWidth") == 360
     assert all(url.startswith((str(client.base_url), "data:", "blob:")) for url in tab.requests()) and not tab.complaints()
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_of_a_picture_like_none_of_the_labels_the_page_says_so_in_words(client, tab, lemon, tmp_path, dark):
+    tab.screen(360, 740, dark=dark)
+    tab.open(str(client.base_url))
+    (tmp_path / "strange.jpg").write_bytes(strange_picture())
+    tab.choose("#choose", tmp_path / "strange.jpg")
+    answered(tab)
+    said = client.post("/predict", content=strange_picture()).json()
+    share = tab.value(f"percent({said['probability']!r})")
+    assert (seen(tab, "label"), seen(tab, "probability")) == ("Unlike anything that this model knows", "")
+    assert seen(tab, "guess") == f"Its nearest guess is {said['label']}, with {share}."
+    kept(tab, f"unknown-{'dark' if dark else 'light'}")
+    assert tab.value("document.documentElement.scrollWidth") == 360
+    # The next picture is judged by itself.
+    tab.choose("#choose", lemon)
+    tab.until("document.getElementById('label').innerText === 'lemon'")
+    assert seen(tab, "guess") == "" and seen(tab, "probability")
 
 
 def test_the_points_lie_on_the_picture_and_can_be_hidden(client, tab, lemon):

@@ -8,10 +8,11 @@ import sys
 import zlib
 from pathlib import Path
 
+import jsonschema
 import pytest
 
 from pomona import bundle
-from tests.drawn_model import chain, pictures
+from tests.drawn_model import chain, pictures, strange_picture
 from tests.serving.services import IMAGES, crown, eventually, free_port, in_step, register, running, service
 
 
@@ -22,6 +23,24 @@ def test_the_service_answers_with_the_probabilities_of_the_chain(client):
         assert answer["label"] == label and answer["model"] == {"name": "drawn", "version": 1}
         assert answer["probabilities"] == pytest.approx(expected, abs=1e-6)
         assert answer["probability"] == max(answer["probabilities"].values())
+
+
+def test_an_answer_says_whether_the_picture_is_unknown_to_the_version(client):
+    lemon, strange = (client.post("/predict", content=data).raise_for_status().json() for data in (IMAGES[0], strange_picture()))
+    assert (lemon["unknown"], strange["unknown"]) == (False, True)
+    assert lemon["novelty"] <= 1 < strange["novelty"] and strange["label"] in strange["probabilities"]
+
+
+@pytest.mark.parametrize("path", ["/predict", "/keypoints"])
+def test_answers_and_refusals_are_what_the_service_says_of_itself(client, path):
+    said = client.get("/openapi.json").json()["paths"][path]["post"]
+    assert set(said["requestBody"]["content"]) == {"image/*", "multipart/form-data"}
+    for image in (IMAGES[0], b"hello"):
+        answer = client.post(path, content=image)
+        told = said["responses"][str(answer.status_code)]
+        schema = told["content"]["application/json"]["schema"]
+        jsonschema.validate(answer.json(), schema)
+        assert told["description"] and set(answer.json()) == set(schema["properties"])
 
 
 def test_a_form_with_one_file_is_answered_like_the_bytes(client):

@@ -11,13 +11,13 @@ from pomona import bundle
 from serving import worker
 from serving.child import Child, ChildGone
 from serving.workers import Unanswered, Workers
-from tests.drawn_model import chain, trained_on
-from tests.serving.services import IMAGES, all_gone, halved
+from tests.drawn_model import knowing_chain, strange_picture, trained_on
+from tests.serving.services import IMAGES, all_gone, halved, scaled
 
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
-    bundle.write(tmp_path / "model", chain=chain(), probes=IMAGES, trained_on=trained_on())
+    bundle.write(tmp_path / "model", chain=knowing_chain(), probes=IMAGES, trained_on=trained_on())
     return tmp_path / "model"
 
 
@@ -146,8 +146,14 @@ def test_a_process_ends_with_its_pipe_even_in_the_middle_of_an_image(model, gate
 
 
 def unlike(model: Path) -> None:
+    scaled(model, 0.99)
+
+
+def untelling(model: Path) -> None:
     source = model / "code" / "pomona" / "vision" / "chain.py"
-    source.write_text(source.read_text().replace("return probabilities(", "return 0.99 * probabilities("))
+    text = source.read_text()
+    assert text.count("fit, found = self.judged(") == 1
+    source.write_text(text.replace("fit, found = self.judged(", "raise KeyError('rule')\n        fit, found = self.judged("))
 
 
 def foreign(model: Path) -> None:
@@ -162,6 +168,8 @@ def without_probes(model: Path) -> None:
     ("spoil", "reason"),
     [
         (unlike, "3 of 3 probes come out differently"),
+        # It still gives its probabilities, but to nobody who asks with them whether it knows the picture.
+        (untelling, "KeyError: 'rule'"),
         (foreign, "its process ended with exit code 1: RuntimeError: gone"),
         (without_probes, "FileNotFoundError"),
     ],
@@ -181,7 +189,7 @@ def test_a_version_that_does_not_prove_itself_is_not_started(model, spoil, reaso
 def test_a_fault_in_the_versions_code_is_told_and_ends_no_process(model):
     source = model / "code" / "pomona" / "vision" / "chain.py"
     text = source.read_text()
-    source.write_text(text.replace("        check(data,", "        if len(data) < 9: raise KeyError('short')\n        check(data,", 1))
+    source.write_text(text.replace("        check(data,", "        if len(data) < 9: raise KeyError('short')\n        check(data,"))
 
     async def play(workers):
         before = workers.pids
@@ -195,3 +203,19 @@ def test_a_version_of_an_earlier_release_tells_no_keypoints(model):
     source = model / "code" / "pomona" / "vision" / "chain.py"
     source.write_text(source.read_text().replace("def keypoints(", "def _other("))
     assert played(model, lambda workers: workers.ask(worker.KEYPOINTS, IMAGES[0]), n_workers=1) == {"keypoints": None}
+
+
+def test_a_picture_like_none_of_the_labels_is_unknown_and_one_of_them_is_not(model):
+    async def play(workers):
+        return [await workers.ask(worker.ANSWER, image) for image in (strange_picture(), *IMAGES)]
+
+    strange, *known = played(model, play, n_workers=1)
+    assert strange["unknown"] is True and strange["novelty"] > 1 and sum(strange["probabilities"].values()) == pytest.approx(1)
+    assert [(reply["unknown"], reply["novelty"] <= 1) for reply in known] == [(False, True)] * 3
+
+
+def test_a_version_of_an_earlier_release_answers_without_knowing_what_it_does_not_know(model):
+    source = model / "code" / "pomona" / "vision" / "chain.py"
+    source.write_text(source.read_text().replace("def told(", "def _other("))
+    reply = played(model, lambda workers: workers.ask(worker.ANSWER, strange_picture()), n_workers=1)
+    assert (reply["unknown"], reply["novelty"]) == (None, None) and reply["label"] in reply["probabilities"]

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pandas as pd
 import pyarrow as pa
 
-from pomona import snapshots
+from pomona import scored, snapshots
 from pomona.command import Place
 from pomona.formats import arrow_schema
 from pomona.labels.annotations import Annotation, History, Spoiled, agreements, files, gather, resolved, standing
 from pomona.landing import Landing, Listed
-from pomona.leakage import Placement, is_ignored
+from pomona.leakage import Placement
 from pomona.s3 import S3
 from pomona.snapshots import State
 
@@ -85,10 +85,10 @@ def find(place: Place, *, group_pattern: str) -> Found:
     csvs = files(labels) if place.annotations else []
     history = gather(labels, csvs)
     waiting: dict[str, Listed] = {}
-    if history.annotations and place.unlabelled and zone.unlabelled.there():
-        waiting = {file.path: file for file in zone.unlabelled.files() if not is_ignored(file.path)}
+    if history.annotations and place.unlabelled:
+        waiting = {file.path: file for file in scored.listed(zone.unlabelled)}
     history = placed(history, {file.path for file in listed}, waiting)
-    for path in sorted(worded(history)):
+    for path in sorted(worded(history) & {f"{BESIDE}{name}" for name in waiting}):
         listed.append(replace(waiting[path.removeprefix(BESIDE)], path=path))
         places[path] = beside(path)
     return Found(zone, listed, places, ignored, history, tuple((file.path, file.size, file.version) for file in csvs))

@@ -1,36 +1,35 @@
-"""What to ask people now: doubtful labels of the last judged run, and images under `unlabelled/` that the champion is unsure of.
+"""What to ask people now: images under `unlabelled/` that teach the champion most, and doubtful labels of the last judged run.
 
-On this machine, without Spark: the champion answers in a process of its own, and only the most uncertain images are described once more.
+On this machine, without Spark: the champion answers in a process of its own.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pomona import champion, snapshots
+from pomona import champion, scored, snapshots
+from pomona.care import forgotten
 from pomona.command import Place
-from pomona.labels import queue
+from pomona.labels import queue, unlabelled
 from pomona.labels.annotations import History, files, gather, resolved
 from pomona.labels.labelled import BESIDE, placed
-from pomona.labels.queue import Floats, Question
+from pomona.labels.queue import Question
 from pomona.labels.suspects import Suspect
 from pomona.lake import Lake
 from pomona.landing import Landing, Listed
-from pomona.leakage import is_ignored
+from pomona.reading import Row
 from pomona.report.labelling import picture
 from pomona.s3 import S3
-from pomona.vision.chain import Chain
 from pomona.vision.decode import BadImage
 from pomona.work import LOG, pictures_of
 
-_BATCH = 50
+_BATCH = 32
 
 
 class Asked(NamedTuple):
@@ -41,20 +40,14 @@ class Asked(NamedTuple):
     classes: tuple[str, ...]
 
 
-class Unlabelled(NamedTuple):
-    """An image without a label, and the champion's answer: (n_classes,) float64."""
+def to_ask(lake: Lake, place: Place, model: Path, *, version: int, n: int) -> Asked:
+    """At most n questions: unknown images, doubtful labels and uncertain images in turn, so that each kind has a third while it lasts.
 
-    file: Listed
-    content: str
-    probabilities: Floats
-
-
-def to_ask(lake: Lake, place: Place, model: Path, *, n: int) -> Asked:
-    """At most n questions, doubtful labels and unlabelled images in turn; what somebody has answered is not asked again.
+    A new class hides among the unknown, so they come first in each turn. What somebody has answered, or what was forgotten, is not asked.
 
     Parameters
     ----------
-    model : the champion's folder
+    model : the folder of the champion, which is this version
 
     Raises
     ------
@@ -63,95 +56,69 @@ def to_ask(lake: Lake, place: Place, model: Path, *, n: int) -> Asked:
     BadInput
         When a folder cannot be read.
     """
-    settings = S3.parse(place.s3)
-    labels = Landing(place.annotations, settings)
-    history = gather(labels, files(labels)) if place.annotations else History()
+    folder = Landing(place.unlabelled, S3.parse(place.s3))
     present = snapshots.latest(lake).present
-    contents = dict(zip(present["path"], present["content"], strict=True))
-    folder = Landing(place.unlabelled, settings)
-    waiting = [file for file in folder.files() if not is_ignored(file.path)] if place.unlabelled and folder.there() else []
-    history = placed(history, contents, [file.path for file in waiting])
-    answered = {said.content for said in resolved(history, contents)[0]}
-    named = {said.path for said in history.annotations}
-    doubted, known = suspected(lake, answered, n=n)
-    fresh = [file for file in waiting if not file.fault and f"{BESIDE}{file.path}" not in named]
-    unsure = unlabelled(folder, fresh, model, seen=answered | set(present["content"]), n=n)
-    asked = queue.merged(doubted, list(unsure), n=n)
-    data = {question.content: known.get(question.content) or _read(folder, unsure[question]) for question in asked}
-    shown = dict(_pictures(data))
-    return Asked([question for question in asked if question.content in shown], shown, champion.classes(model))
+    fresh, answered = _unanswered(place, folder, dict(zip(present["path"], present["content"], strict=True)))
+    doubted, roster = suspected(lake, answered, n=n)
+    skip = answered | set(present["content"]) | forgotten.contents(lake)
+    told = unlabelled.told(lake, folder, fresh, model, version=version, skip=skip)
+    worth = unlabelled.most_worth(folder, told, model, n=n)
+    asked = queue.merged(_questions("unknown", worth), doubted, _questions("uncertain", worth), n=n)
+    wanted = {question.content for question in asked}
+    pictures = dict(_of_lake(lake, roster.filter(pc.is_in(roster["content"], pa.array(sorted(wanted), pa.string())))))
+    classes = champion.classes(model)
+    suggested: dict[str, tuple[tuple[str, float], ...]] = {}
+    images = [image for kind in worth.values() for image in kind if image["content"] in wanted]
+    for image, data, answer in unlabelled.answers(folder, images, model):
+        suggested[image["content"]] = queue.suggestions(classes, np.array(answer["probabilities"]))
+        pictures |= _shown(image["content"], data)
+    asked = [question._replace(suggestions=suggested.get(question.content, question.suggestions)) for question in asked]
+    return Asked([question for question in asked if question.content in pictures], pictures, classes)
 
 
-def suspected(lake: Lake, answered: set[str], *, n: int) -> tuple[list[Question], Mapping[str, bytes]]:
-    """Doubtful labels of the last judged run, and the bytes of their images; none where an earlier release judged it, or nobody."""
+def suspected(lake: Lake, answered: set[str], *, n: int) -> tuple[list[Question], pa.Table]:
+    """Doubtful labels of the last judged run, and its roster, which says where their images are; none where no run has doubted labels."""
     judged = lake.entry("judged", lake.last_number("judged"))
     if judged is None or "suspects" not in lake.manifest(judged["run"], "train")["datasets"]:
-        return [], {}
+        return [], pa.schema([("content", pa.string()), ("part", pa.string())]).empty_table()
     rows = lake.read_rows(lake.files(judged["run"], "suspects")).to_pylist()
     roster = lake.read_rows(lake.files(judged["run"], "roster"), ["content", "path", "part"])
     paths = dict(zip(roster["content"].to_pylist(), roster["path"].to_pylist(), strict=True))
-    questions = queue.suspect_questions((Suspect(**row) for row in rows if row["content"] not in answered), paths, n=n)
-    contents = pa.array([question.content for question in questions], pa.string())
-    return questions, pictures_of(lake, roster.filter(pc.is_in(roster["content"], contents)))
+    return queue.suspect_questions((Suspect(**row) for row in rows if row["content"] not in answered), paths, n=n), roster
 
 
-def unlabelled(folder: Landing, files: Sequence[Listed], model: Path, *, seen: set[str], n: int) -> dict[Question, Listed]:
-    """The n of these images that are most worth a label, in the order in which to ask, each with its file."""
-    found = list(_answered(folder, files, model, seen))
-    if not found:
-        return {}
-    unsure = queue.uncertainty(np.array([image.probabilities for image in found]))
-    order = sorted(range(len(found)), key=lambda row: (-unsure[row], found[row].content))
-    pool = [found[row] for row in order[: queue.POOL * n]]
-    probabilities = np.array([image.probabilities for image in pool])
-    chosen = queue.worth_a_label([image.content for image in pool], _vectors(folder, pool, model), probabilities, n=n)
-    names = champion.classes(model)
-    return {_question(pool[row], names): pool[row].file for row in chosen}
+def _unanswered(place: Place, folder: Landing, contents: Mapping[str, str]) -> tuple[list[Listed], set[str]]:
+    """The files of the folder of which nobody has said anything by their path, and all contents of which somebody has.
 
-
-def _question(image: Unlabelled, names: Sequence[str]) -> Question:
-    path = f"unlabelled/{image.file.path}"
-    return Question(image.content, path, "uncertain", None, queue.suggestions(names, image.probabilities))
-
-
-def _answered(folder: Landing, files: Sequence[Listed], model: Path, seen: set[str]) -> Iterator[Unlabelled]:
-    """The champion's answer on each image that it can read, once for the same bytes; not on what was seen before."""
-    if not files:
-        return
-    with champion.Answerer(model) as answerer:
-        for start in range(0, len(files), _BATCH):
-            read = [(file, data) for file in files[start : start + _BATCH] if (data := _read(folder, file))]
-            for (file, data), probabilities in zip(read, answerer.answers([data for _, data in read]), strict=True):
-                content = hashlib.sha256(data).hexdigest()
-                if content not in seen and np.isfinite(probabilities).all():
-                    seen.add(content)
-                    yield Unlabelled(file, content, probabilities)
-
-
-def _vectors(folder: Landing, images: Sequence[Unlabelled], model: Path) -> Floats:
-    """(n_images, d) float64, for which distances mean something: as the champion projects them, by today's code.
-
-    The champion of an earlier release may have a recipe that this code cannot follow: then the roots of its probabilities.
+    Parameters
+    ----------
+    contents : path → content, of the landing zone
     """
+    labels = Landing(place.annotations, folder.s3)
+    history = gather(labels, files(labels)) if place.annotations else History()
+    waiting = scored.listed(folder) if place.unlabelled else []
+    history = placed(history, contents, {file.path for file in waiting})
+    named = {said.path for said in history.annotations}
+    fresh = [file for file in waiting if not file.fault and f"{BESIDE}{file.path}" not in named]
+    return fresh, {said.content for said in resolved(history, contents)[0]}
+
+
+def _questions(why: Literal["unknown", "uncertain"], worth: Mapping[str, Sequence[Row]]) -> list[Question]:
+    """Without suggestions: the record has no more than the likeliest label."""
+    return [Question(image["content"], f"unlabelled/{image['path']}", why, None, ()) for image in worth[why]]
+
+
+def _of_lake(lake: Lake, wanted: pa.Table) -> Iterator[tuple[str, bytes]]:
+    """The pictures of these rows of a roster as JPEG, by content; some are read at a time, for a photograph takes megabytes."""
+    ordered = wanted.sort_by("part")
+    for start in range(0, len(ordered), _BATCH):
+        for content, data in pictures_of(lake, ordered.slice(start, _BATCH)).items():
+            yield from _shown(content, data).items()
+
+
+def _shown(content: str, data: bytes) -> dict[str, bytes]:
     try:
-        chain = Chain.load(model / champion.card(model)["chain"])
-        return np.array([chain.features_of(_read(folder, image.file)) for image in images])
-    except (KeyError, TypeError, BadImage) as error:
-        LOG.info("the queue is spread out by the champion's answers alone: its recipe is not today's (%s)", error)
-        return np.sqrt([image.probabilities for image in images])
-
-
-def _read(folder: Landing, file: Listed) -> bytes:
-    """The file's bytes; none when it changed or vanished meanwhile."""
-    try:
-        return folder.read(file.path, file.size, file.version)
-    except OSError:
-        return b""
-
-
-def _pictures(data: Mapping[str, bytes]) -> Iterator[tuple[str, bytes]]:
-    for content, image in data.items():
-        try:
-            yield content, picture(image)
-        except BadImage as error:
-            LOG.info("%s is not asked about: %s", content, error)
+        return {content: picture(data)}
+    except BadImage as error:
+        LOG.info("%s is not asked about: %s", content, error)
+        return {}
