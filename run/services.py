@@ -10,13 +10,11 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 import psutil
 
@@ -24,6 +22,7 @@ from pomona_airflow import leash
 from pomona_airflow.deployment import BadSetting, Deployment, NotReady, of_others
 from pomona_airflow.spark_home import home_of, rehearse
 from run.airflow_home import BIN, HOST, AirflowHome
+from run.rest import Rest, asked
 
 _WAIT_S = 180.0
 _PAUSE_S = 3.0
@@ -91,36 +90,52 @@ class Services:
 
 
 def up(services: Services) -> int:
-    """0 when everything answers; 1 with one line when a port is taken or something does not come up."""
+    """0 when everything answers.
+
+    Raises
+    ------
+    RuntimeError
+        When a port is taken or something does not come up.
+    """
     if services.holder():
         return _say(services, "already up")
+    bring_up(services, tell=lambda line: print(line, flush=True))
+    return _say(services, "up")
+
+
+def bring_up(services: Services, *, tell: Callable[[str], None], bound: bool = False) -> None:
+    """Starts everything and returns when it answers; what is `bound` ends with this process, however that ends.
+
+    Raises
+    ------
+    RuntimeError
+        When a port is taken or something does not come up: which, and what to do or to read.
+    """
     taken = [line for variable, port in services.ports.items() if (line := taken_by(variable, port))]
     if taken:
-        print("\n".join(taken), file=sys.stderr)
-        return 1
+        raise RuntimeError("\n".join(taken))
     if "://" not in services.deployment.landing:
         Path(services.deployment.landing).mkdir(parents=True, exist_ok=True)
-    print("preparing", flush=True)
+    tell("preparing")
     services.home.migrate()
     rehearse(home_of(services.deployment))
-    _start(services)
-    print(f"starting {', '.join(services.commands)}", flush=True)
+    _start(services, bound)
+    tell(f"starting {', '.join(services.commands)}")
     deadline = time.monotonic() + _WAIT_S
     while waiting := unready(services):
         if time.monotonic() > deadline or not services.holder():
             down(services, quiet=True)
-            print(f"{waiting} did not come up: see {services.home.folder / 'services'}", file=sys.stderr)
-            return 1
+            raise RuntimeError(f"{waiting} did not come up: see {services.home.folder / 'services'}")
         time.sleep(0.5)
-    return _say(services, "up")
 
 
-def _start(services: Services) -> None:
+def _start(services: Services, bound: bool) -> None:
     """Starts the holder in a session of its own, away from this terminal."""
     logs = services.home.folder / "services"
     logs.mkdir(exist_ok=True)
+    leashed = [sys.executable, leash.__file__, str(os.getpid())] if bound else []
     with (logs / "holder.log").open("w") as log:
-        command = [sys.executable, "-m", "run.services", "hold"]
+        command = [*leashed, sys.executable, "-m", "run.services", "hold"]
         holder = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, env={**os.environ, **_pomona(services)}
         )
@@ -133,7 +148,7 @@ def _pomona(services: Services) -> dict[str, str]:
 
 def hold(services: Services) -> int:
     """Keeps every service running until SIGTERM, then ends them; a service that ends is started again after a pause."""
-    environment = {**services.home.environment, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    environment = {**services.home.environment, **_log_servers(), "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     running: dict[str, subprocess.Popen[bytes]] = {}
     stopped = False
 
@@ -212,39 +227,37 @@ def _listener(port: int) -> str:
     return "another program"
 
 
+def free_ports(n: int) -> list[int]:
+    """So many ports of 127.0.0.1 that nobody listens on."""
+    with ExitStack() as held:
+        probes = [held.enter_context(socket.socket()) for _ in range(n)]
+        for probe in probes:
+            probe.bind((HOST, 0))
+        return [int(probe.getsockname()[1]) for probe in probes]
+
+
+def _log_servers() -> dict[str, str]:
+    """Ports for the logs that scheduler and triggerer serve: those that Airflow takes by itself are the same for every name."""
+    worker, trigger = free_ports(2)
+    return {"AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(worker), "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(trigger)}
+
+
 def unready(services: Services) -> str:
     """What does not answer yet, in words; empty when all do."""
-    airflow = services.urls["Airflow"]
-    health = _get(f"{airflow}/api/v2/monitor/health")
-    if health is None:
-        return "Airflow's page"
-    for name in ("scheduler", "dag_processor", "triggerer"):
-        if health.get(name, {}).get("status") != "healthy":
-            return f"Airflow's {name}"
-    if _get(f"{airflow}/api/v2/dags/retrain/details", _token(airflow)) is None:
-        return "the DAG retrain"
-    if "mlflow" in services.commands and _get(f"{services.urls['MLflow']}/version") is None:
-        return "MLflow's page"
+    airflow, waiting = Rest(services.urls["Airflow"]), "Airflow's page"
+    try:
+        health = asked(f"{airflow.url}/api/v2/monitor/health", timeout_s=5)
+        for name in ("scheduler", "dag_processor", "triggerer"):
+            if health.get(name, {}).get("status") != "healthy":
+                return f"Airflow's {name}"
+        waiting = "the DAG retrain"
+        airflow.ask("/api/v2/dags/retrain/details", timeout_s=5)
+        waiting = "MLflow's page"
+        if "mlflow" in services.commands:
+            asked(f"{services.urls['MLflow']}/version", timeout_s=5)
+    except OSError:
+        return waiting
     return ""
-
-
-def _token(airflow: str) -> str:
-    answer = _get(f"{airflow}/auth/token")
-    return str(answer["access_token"]) if answer else ""
-
-
-def _get(url: str, token: str = "") -> dict[str, Any] | None:
-    """The JSON that the address answers, `{}` for another text; None when it does not answer with success."""
-    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"} if token else {})
-    try:
-        with urllib.request.urlopen(request, timeout=5) as answer:
-            text = answer.read()
-    except (urllib.error.URLError, OSError):
-        return None
-    try:
-        return dict(json.loads(text))
-    except ValueError:
-        return {}
 
 
 def _say(services: Services, state: str) -> int:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import subprocess
 import time
-import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +15,7 @@ import psutil
 
 from pomona_airflow.deployment import Deployment
 from run.airflow_home import BIN, HOST, AirflowHome
+from run.rest import Rest
 
 
 def free_port() -> int:
@@ -109,38 +108,30 @@ class StandaloneAirflow:
 
     # ---- the REST API
 
-    def ask(self, path: str, method: str = "GET", body: dict[str, Any] | None = None) -> dict[str, Any]:
-        data = None if body is None else json.dumps(body).encode()
-        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {self._token}"}
-        request = urllib.request.Request(f"http://{HOST}:{self.port}{path}", data, headers, method=method)
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            return dict(json.loads(answer.read() or b"{}"))
-
     @property
-    def _token(self) -> str:
-        with urllib.request.urlopen(f"http://{HOST}:{self.port}/auth/token", timeout=30) as answer:
-            return str(json.loads(answer.read())["access_token"])
+    def rest(self) -> Rest:
+        return Rest(f"http://{HOST}:{self.port}")
 
     def _answer(self, path: str) -> dict[str, Any]:
         assert self.process is not None
         assert self.process.poll() is None, self.log()[-2000:]
         try:
-            return self.ask(path)
+            return self.rest.ask(path)
         except OSError:
             return {}
 
     def pause(self, paused: bool) -> None:
-        self.ask("/api/v2/dags/retrain", "PATCH", {"is_paused": paused})
+        self.rest.pause("retrain", paused)
 
     def trigger(self, **body: Any) -> str:
-        return str(self.ask("/api/v2/dags/retrain/dagRuns", "POST", {"logical_date": None, **body})["dag_run_id"])
+        return self.rest.trigger("retrain", **body)
 
     def runs(self) -> list[dict[str, Any]]:
         """All runs of the DAG, the first one first."""
-        return list(self.ask("/api/v2/dags/retrain/dagRuns?order_by=id&limit=100")["dag_runs"])
+        return self.rest.runs("retrain")
 
     def events(self) -> list[dict[str, Any]]:
-        return list(self.ask("/api/v2/assets/events?limit=100")["asset_events"])
+        return list(self.rest.ask("/api/v2/assets/events?limit=100")["asset_events"])
 
 
 def _tree(pid: int) -> list[psutil.Process]:
