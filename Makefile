@@ -10,12 +10,15 @@ FIRST = $(firstword $(wildcard $(BIN)/python) $(PYTHON))
 # Where it is set (many containers), every process would compile Airflow and Spark's Python anew: 2 s each.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run up down check-settings serve score queue history served rollback release tidy forget test test-heavy test-faults test-s3 test-arrivals test-compose test-emr test-spark35 lint bench ablation checked setup lock s3-jars package compose-env
+.PHONY: help run demo up down check-settings serve score queue history served rollback release tidy forget test test-heavy test-faults test-s3 test-arrivals test-compose test-emr test-spark35 lint bench ablation checked setup lock s3-jars package compose-env
 help:  ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## /\1\t/' | expand -t 16
 
 run: setup  ## the whole chain once; IMAGES=folder of pictures, KNOBS='{"n_words": 200}'
 	@$(BIN)/python -m run.chain --images "$${IMAGES:-}" --knobs "$${KNOBS:-}"
+
+demo: setup  ## a model's whole life in under ten minutes: images arrive, runs, a new kind, labels, a better model, a rollback; DEMO=folder
+	@$(BIN)/python -m run.demo --folder="$${DEMO:-}"
 
 up: setup  ## Airflow's and MLflow's pages on this machine
 	@$(BIN)/python -m run.services up

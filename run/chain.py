@@ -36,7 +36,7 @@ _JOB_LINE = re.compile(r"^\d\d:\d\d:\d\d (?!.* of run )")
 
 
 class Refused(Exception):
-    """`make run` cannot start: one line says why, and the exit code is 2."""
+    """A command cannot start: one line says why, and the exit code is 2."""
 
 
 def main(words: Sequence[str]) -> int:
@@ -45,7 +45,7 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("--images", default="", help="folder of pictures, one folder a label; without it the project draws some")
     parser.add_argument("--knobs", default="", help="JSON of knobs")
     given = parser.parse_args(words)
-    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGTERM, interrupt)
     os.environ |= of_others()
     try:
         knobs = checked_knobs(given.knobs)
@@ -248,7 +248,8 @@ def _end(process: subprocess.Popen[str]) -> None:
     process.wait()
 
 
-def _interrupt(number: int, frame: FrameType | None) -> None:
+def interrupt(number: int, frame: FrameType | None) -> None:
+    """A handler that makes a signal the same as Ctrl-C."""
     raise KeyboardInterrupt
 
 

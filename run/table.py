@@ -45,14 +45,15 @@ def _cost(cost: Mapping[str, Any] | None) -> list[tuple[str, str]]:
 
 def _scored(score: str, scores: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The official score with its interval, and beneath it the group-safe one where it differs in its images."""
-    rows = [(score.replace("_", "-").replace("macro-f1", "macro-F1"), _with_interval(scores["official"], score))]
+    rows = [(score.replace("_", "-").replace("macro-f1", "macro-F1"), with_interval(scores["official"], score))]
     safe = scores["group_safe"]
     if safe.get("n_images") and safe["n_images"] != scores["official"]["n_images"]:
-        rows.append(("", f"{_with_interval(safe, score)} group-safe"))
+        rows.append(("", f"{with_interval(safe, score)} group-safe"))
     return rows
 
 
-def _with_interval(scores: Mapping[str, Any], score: str) -> str:
+def with_interval(scores: Mapping[str, Any], score: str) -> str:
+    """The score, its interval, and the images and groups that it was counted on."""
     low, high = scores[f"{score}_interval"]
     counted = f"{scores['n_images']:,} images of {scores['n_groups']:,} groups"
     if low is None or high is None:
