@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 START_S, RUN_S, COMMAND_S = 180.0, 900.0, 300.0
 ANNOTATOR = "demo"
+# Airflow's words for what started a run.
+ARRIVAL, PERSON = "asset_triggered", "manual"
 Run = dict[str, Any]
 """A run of a DAG, as Airflow's API tells of it."""
 
@@ -57,44 +59,33 @@ class Life:
         """How many there are in a parcel that has not arrived."""
         return sum(path.is_file() for path in (self.drawn / parcel).rglob("*"))
 
-    def run_of(self, dag: str, number: int) -> Run:
-        """The DAG's run of this number (the first is 1), once it has succeeded.
+    def run_of(self, dag: str, number: int, started: str = ARRIVAL) -> Run:
+        """The DAG's run of this number (the first is 1) among those that were started so, once it has succeeded.
 
         Raises
         ------
         Failed
             When it does not come, does not end, or fails; the text names the stage and what to read.
         """
-        self.screen.until(self._patient(lambda: self._came(dag, number)), limit_s=START_S, log=self.services / "triggerer.log")
-        run = self.screen.until(self._patient(lambda: self._ended(dag, number)), limit_s=RUN_S, log=self.logs)
+        self.screen.until(_patient(lambda: self._run(dag, number, started)), limit_s=START_S, log=self.services)
+        run = self.screen.until(_patient(lambda: self._ended(dag, number, started)), limit_s=RUN_S, log=self.logs)
         if run["state"] != "success":
             raise Failed(self._fault(dag, run))
         return run
 
-    def _came(self, dag: str, number: int) -> Run | str:
-        runs = self.airflow.runs(dag)
+    def _run(self, dag: str, number: int, started: str) -> Run | str:
+        runs = [run for run in self.airflow.runs(dag) if run["run_type"] == started]
         return runs[number - 1] if len(runs) >= number else f"{dag}: no run yet"
 
-    def _ended(self, dag: str, number: int) -> Run | str:
-        run = self.airflow.runs(dag)[number - 1]
-        if run["state"] in ("success", "failed"):
+    def _ended(self, dag: str, number: int, started: str) -> Run | str:
+        run = self._run(dag, number, started)
+        if isinstance(run, str) or run["state"] in ("success", "failed"):
             return run
         states = self.airflow.tasks(dag, run["dag_run_id"])
         done = sum(state in ("success", "skipped") for state in states.values())
         named = {"running": "", "up_for_retry": " failed and is tried again"}
         at_work = next((f"{task}{named[state]}" for task, state in states.items() if state in named), "")
         return f"{dag}: {at_work} ({done} of {len(states)} tasks done)" if at_work else f"{dag}: the next task starts"
-
-    def _patient(self, look: Callable[[], Run | str]) -> Callable[[], Run | str]:
-        """The same look, which takes an Airflow that does not answer for one that will."""
-
-        def patient() -> Run | str:
-            try:
-                return look()
-            except OSError as error:
-                return f"Airflow does not answer ({error})"
-
-        return patient
 
     def _fault(self, dag: str, run: Run) -> str:
         key, folder = run_key(run["dag_run_id"]), self.logs / f"dag_id={dag}" / f"run_id={run['dag_run_id']}"
@@ -188,6 +179,18 @@ def answered(queue: str, kind_of: Callable[[str], str], *, columns: Sequence[str
         rows.writerow({**question, "label": label, "annotator": ANNOTATOR, "at": at, "note": ""})
         labels.append(label)
     return out.getvalue(), labels
+
+
+def _patient(look: Callable[[], Run | str]) -> Callable[[], Run | str]:
+    """The same look, which takes an Airflow that does not answer for one that will."""
+
+    def patient() -> Run | str:
+        try:
+            return look()
+        except OSError as error:
+            return f"Airflow does not answer ({error})"
+
+    return patient
 
 
 def _last_line(text: str) -> str:

@@ -14,7 +14,7 @@ import pytest
 from pomona.labels.annotations import COLUMNS, parse
 from pomona.labels.queue import Question, as_csv
 from pomona_airflow.deployment import PROJECT, Deployment
-from run import demo
+from run import demo, services
 from run.chain import Refused
 from run.life import answered, deliver
 from run.scenes import drift_words
@@ -35,6 +35,12 @@ def test_nothing_of_the_users_settings_is_left(tmp_path: Path, monkeypatch: pyte
     # Half a day away, whenever the demo begins.
     assert there.score_schedule == "0 1 * * *"
     assert all(str(tmp_path) in place for place in (there.landing, there.unlabelled, there.lake, there.tracking, str(there.state)))
+
+
+def test_its_ports_are_free_ones_and_no_two_the_same() -> None:
+    ports = services.free_ports(4)
+    assert len(set(ports)) == 4
+    assert [services.taken_by("POMONA_AIRFLOW_PORT", port) for port in ports] == [""] * 4
 
 
 def test_variables_of_another_pomona_and_another_airflow_are_gone(monkeypatch: pytest.MonkeyPatch) -> None:
