@@ -101,6 +101,9 @@ def settings(folder: Path, *, ports: Sequence[int], now: datetime) -> dict[str, 
         "POMONA_SETTLE_S": "4",
         "POMONA_POLL_S": "2",
         "POMONA_SPARK_EVENTS": "none",
+        # The first pictures without a label fill two windows: one that looks strange may be chance, two are an episode.
+        "POMONA_DRIFT_WINDOW": "44",
+        "POMONA_DRIFT_GROUPS": "9",
         # Far from now: new models start `score`, and the demo does.
         "POMONA_SCORE_SCHEDULE": f"0 {(now + timedelta(hours=12)).hour} * * *",
         "POMONA_AIRFLOW_PORT": airflow,

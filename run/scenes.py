@@ -152,12 +152,14 @@ def _promoted(life: Life, run: Run, *, version: int) -> dict[str, Any]:
 
 
 def _told(life: Life, run: Run) -> list[dict[str, str]]:
-    """The rows of a run of `score`, once its line and that of monitoring are shown."""
+    """The rows of a run of `score`, once its line is shown, and what began if it began an episode of drift."""
+    from pomona.monitoring import record
+
     key = run_key(run["dag_run_id"])
     life.screen.row("score", (life.lake.outcome(key, "score") or {})["line"])
-    for document in life.lake.entries("health"):
-        if document["run"] == key:
-            life.screen.row("drift", drift_words(document))
+    document = record.of_run(life.lake, key)
+    if document and (words := record.words(document)):
+        life.screen.row("drift", words)
     return life.scored(run)
 
 
@@ -181,15 +183,3 @@ def _answers(life: Life) -> tuple[str, list[str]]:
 
     queue = life.lake.get("queue/queue.csv").decode("utf-8-sig")
     return answered(queue, kind_of, columns=COLUMNS, at=datetime.now(UTC).isoformat(timespec="seconds"))
-
-
-def drift_words(document: Mapping[str, Any]) -> str:
-    """What a health record says of its windows, in a line."""
-    if not document["windows"]:
-        return document["why"] or f"{document['n_waiting']:,} pictures wait for a window to fill"
-    windows = []
-    for window in document["windows"]:
-        began = "drift began" if window["began"] else "drift"
-        said = "as in training" if window["kind"] == "none" else f"{began}: {', '.join(window['symptoms'])}"
-        windows.append(f"{window['n_images']:,} pictures {said}")
-    return "; ".join(windows)

@@ -99,6 +99,12 @@ def test_a_whole_life_happens_and_its_traces_say_the_same_as_its_words(demo: Dem
     assert sum(row["label"] == truth["sixth"] for row in fresh) > 6
     assert sum(row["unknown"] == "true" for row in fresh) <= 6
 
+    # Monitoring compared them with training, in two windows, which were strange together.
+    (document, *later) = lake.entries("health")
+    assert (document["champion"], document["n_new"], document["n_unknown"]) == (2, 88, sum(of_sixth) + sum(of_known))
+    assert [(entry["n_images"], entry["began"]) for entry in document["windows"]] == [(44, False), (44, True)]
+    assert [(entry["champion"], entry["n_new"], entry["n_waiting"]) for entry in later] == [(3, 12, 12)]
+
     # The labels that came back were obeyed.
     (saved,) = (demo.folder / "labels").glob("*.csv")
     answers = list(csv.DictReader(saved.open(newline="")))

@@ -7,7 +7,6 @@ import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -17,7 +16,6 @@ from pomona_airflow.deployment import PROJECT, Deployment
 from run import demo, services
 from run.chain import Refused
 from run.life import answered, deliver
-from run.scenes import drift_words
 from run.screen import Screen
 
 NOW = datetime(2026, 11, 22, 13, 30, tzinfo=UTC)
@@ -124,23 +122,3 @@ def test_the_answers_to_a_queue_are_what_labels_takes() -> None:
         ("a" * 64, questions[0].path, "Orange", "demo", "2026-11-22T13:30"),
         ("b" * 64, questions[1].path, 'Pear, "green"', "demo", "2026-11-22T13:30"),
     ]
-
-
-def window(**facts: Any) -> dict[str, Any]:
-    return {"n_images": 44, "kind": "none", "symptoms": [], "began": False, **facts}
-
-
-@pytest.mark.parametrize(
-    ("document", "words"),
-    [
-        ({"windows": [], "why": "version 1 has no profile", "n_waiting": 0}, "version 1 has no profile"),
-        ({"windows": [], "why": "", "n_waiting": 12}, "12 pictures wait for a window to fill"),
-        (
-            {"windows": [window(), window(kind="inputs", began=True, symptoms=["other words", "less sure"])]},
-            "44 pictures as in training; 44 pictures drift began: other words, less sure",
-        ),
-        ({"windows": [window(kind="mix", symptoms=["more of Pear"])]}, "44 pictures drift: more of Pear"),
-    ],
-)
-def test_a_health_record_is_told_in_a_line(document: dict[str, Any], words: str) -> None:
-    assert drift_words(document) == words
