@@ -109,6 +109,12 @@ class Life:
             raise Failed(f"the run {key} made no model: {(self.lake.outcome(key, 'ingest') or {}).get('line', 'it left no outcome')}")
         return found
 
+    def check(self, run: Run, name: str) -> str:
+        """What the gate says by its check of this name; empty when the verdict did not ask it."""
+        (file,) = self.lake.files(run_key(run["dag_run_id"]), "verdict")
+        checks = json.loads(self.lake.get(file.path))["checks"]
+        return next((str(check["line"]) for check in checks if check["check"] == name), "")
+
     def scored(self, run: Run) -> list[dict[str, str]]:
         """The rows of `scored.csv`, as the run of `score` wrote it."""
         return list(csv.DictReader(io.StringIO(Path(self.csv_of(run)).read_text(encoding="utf-8"), newline="")))

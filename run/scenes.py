@@ -90,8 +90,10 @@ def sixth_learnt(life: Life) -> None:
     deliver(life.drawn / "named", Path(life.deployment.landing))
     Path(life.deployment.labels).mkdir(exist_ok=True)
     (life.drawn / "labels.csv").replace(Path(life.deployment.labels) / f"labels-demo-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.csv")
-    counts = _promoted(life, life.run_of("retrain", 3), version=3)["counts"]
+    run = life.run_of("retrain", 3)
+    counts = _promoted(life, run, version=3)["counts"]
     life.screen.row("labels", f"{counts['added']} pictures of unlabelled/ were learnt from; {counts['labels']} kinds are known")
+    life.screen.row("new class", life.check(run, "new classes"))
     run = life.run_of("score", 1)
     last = max(life.truth["trays"], key=lambda tray: int(tray.rpartition("-")[2]))
     fresh = [row for row in _told(life, run) if _tray(row) == last]

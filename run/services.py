@@ -24,7 +24,8 @@ from pomona_airflow.spark_home import home_of, rehearse
 from run.airflow_home import BIN, HOST, AirflowHome
 from run.rest import Rest, asked
 
-_WAIT_S = 180.0
+# A laptop that is busy with something else takes minutes.
+_WAIT_S = 300.0
 _PAUSE_S = 3.0
 
 
