@@ -22,7 +22,9 @@ from pomona.lake import Lake
 from pomona_airflow.deployment import PROJECT
 from run.demo import NAME
 
-pytestmark = [pytest.mark.heavy, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.heavy, pytest.mark.timeout(3600)]
+# Of a machine that is busy with something else: a minute of one that is not.
+START_S = 900
 
 
 class Demo:
@@ -73,7 +75,7 @@ def demo(tmp_path: Path) -> Iterator[Demo]:
 
 
 def test_a_whole_life_happens_and_its_traces_say_the_same_as_its_words(demo: Demo) -> None:
-    code = demo.process.wait(timeout=1500)
+    code = demo.process.wait(timeout=3000)
     print(demo.said)
     assert code == 0
     assert demo.left() == []
@@ -132,7 +134,7 @@ def kind(row: dict[str, str], truth: dict[str, Any]) -> str:
 
 
 def test_stopped_in_the_middle_of_a_run_it_leaves_no_process(demo: Demo) -> None:
-    demo.until("retrain: ingest", 300)
+    demo.until("retrain: ingest", START_S)
     assert len(demo.left()) > 5
     # As a terminal does it, to the whole group.
     os.killpg(demo.process.pid, signal.SIGINT)
@@ -143,7 +145,7 @@ def test_stopped_in_the_middle_of_a_run_it_leaves_no_process(demo: Demo) -> None
 
 
 def test_killed_it_leaves_no_process_and_the_next_begins_afresh_in_its_folder(demo: Demo) -> None:
-    demo.until("retrain: ingest", 300)
+    demo.until("retrain: ingest", START_S)
     command = [sys.executable, "-m", "run.demo", "--folder", str(demo.folder)]
     other = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
     assert other.returncode == 2
@@ -153,7 +155,7 @@ def test_killed_it_leaves_no_process_and_the_next_begins_afresh_in_its_folder(de
     eventually(lambda: not demo.left(), 60)
     again = Demo(demo.folder)
     try:
-        again.until("retrain: ingest", 300)
+        again.until("retrain: ingest", START_S)
         assert "What the last demo left is removed." in again.said
         (run,) = (demo.folder / "lake" / NAME / "runs").iterdir()
     finally:

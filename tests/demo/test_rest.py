@@ -19,6 +19,7 @@ ANSWERS = {
     "GET /api/v2/dags/score/dagRuns?order_by=id&limit=100": {"dag_runs": [{"dag_run_id": "manual__1"}]},
     "GET /api/v2/dags/score/dagRuns/a%3A1%2B00/taskInstances?limit=100": {"task_instances": [{"task_id": "score", "state": None}]},
     "GET /text": "no object",
+    "GET /broken": {},
 }
 
 
@@ -32,10 +33,10 @@ def asks() -> Iterator[tuple[str, list[tuple[str, str, str]]]]:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
             what = f"{self.command} {self.path}"
             seen.append((what, self.headers.get("Authorization", ""), body))
-            if self.path == "/broken":
-                self.connection.close()
-                return
             self.send_response(200 if what in ANSWERS else 404)
+            if self.path == "/broken":
+                # More is promised than comes.
+                self.send_header("Content-Length", "100")
             self.end_headers()
             self.wfile.write(json.dumps(ANSWERS.get(what)).encode())
 
