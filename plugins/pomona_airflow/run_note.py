@@ -60,5 +60,6 @@ def _noticed(dag_run: Any) -> str:
 
     asked = XComModel.get_many(run_id=dag_run.run_id, key=NOTED, task_ids=TASK, dag_ids=dag_run.dag_id)
     session = object_session(dag_run)
+    # `airflow dags test` has no scheduler, and its run no session.
     found = session.scalars(asked).first() if session is not None else None
     return "" if found is None else str(XComModel.deserialize_value(found))
