@@ -155,7 +155,8 @@ def test_killed_it_leaves_no_process_and_the_next_begins_afresh_in_its_folder(de
     eventually(lambda: not demo.left(), 60)
     again = Demo(demo.folder)
     try:
-        again.until("retrain: ingest", START_S)
+        # By then ingest has made the lake.
+        again.until("retrain: describe", START_S)
         assert "What the last demo left is removed." in again.said
         (run,) = (demo.folder / "lake" / NAME / "runs").iterdir()
     finally:
