@@ -140,6 +140,17 @@ def test_promotion_is_held_from_a_rollbacks_outcome_until_its_release() -> None:
     assert reigns.held(numbered(*FIRST, *SECOND, *abandoned)) is None
 
 
+def test_every_hold_is_told_with_its_end_and_a_second_rollback_ends_the_first_ones() -> None:
+    release = {"kind": "release", "at": f"{DAY}16:00:00+00:00", "hold": 6}
+    further = move("15:00:00", "15:00:01", 1, 7, number=7, hold=True, by="person (eve)")
+    first, second = reigns.Hold(6, 1, "person (bob)", at("14:00:00")), reigns.Hold(8, 7, "person (eve)", at("15:00:00"))
+    assert reigns.holds(LEDGER) == [(first, None)]
+    assert reigns.holds(numbered(*LEDGER, release)) == [(first, at("16:00:00"))]
+    assert reigns.holds(numbered(*LEDGER, *further)) == [(first, at("15:00:01")), (second, None)]
+    # A release without a hold ends nothing, and promotions hold nothing.
+    assert reigns.holds(numbered(*FIRST, *SECOND, release)) == []
+
+
 @pytest.mark.parametrize(
     ("text", "hour"), [("2026-11-17 14:00", 14), ("2026-11-17T14:00:00Z", 14), ("2026-11-17 14:00+02:00", 12), ("2026-11-17", 0)]
 )

@@ -275,7 +275,8 @@ class Lake:
 
     def entries(self, record: str) -> list[dict[str, Any]]:
         """All documents of the record in their order."""
-        return [json.loads(self.get(f"{record}/{name}")) for name in self.names(record) if name.endswith(".json")]
+        paths = [f"{record}/{name}" for name in self.names(record) if name.endswith(".json")]
+        return [json.loads(data) for data in at_once(self.get, paths)]
 
 
 def writer_of(dataset: str) -> str:

@@ -103,19 +103,26 @@ def previous(documents: Documents) -> int | None:
     return path[-1] if path and champion(documents) is None else path[-2] if len(path) > 1 else None
 
 
+def holds(documents: Documents) -> list[tuple[Hold, datetime | None]]:
+    """Every hold on automatic promotion with the time when it ended, None for one that has not; the oldest first."""
+    found: list[tuple[Hold, datetime | None]] = []
+    for document in documents:
+        kind, origin = document["kind"], document
+        if kind == "outcome" and document["result"] == "moved":
+            origin = documents[document["intent"] - 1]
+        begins = kind in ("outcome", "hold") and bool(origin.get("hold"))
+        if (begins or kind == "release") and found and found[-1][1] is None:
+            found[-1] = (found[-1][0], datetime.fromisoformat(document["at"]))
+        if begins:
+            began = datetime.fromisoformat(origin["at"])
+            found.append((Hold(document["number"], origin["to"], str(origin.get("by", "")), began), None))
+    return found
+
+
 def held(documents: Documents) -> Hold | None:
     """The hold on automatic promotion, until it is released."""
-    for document in reversed(documents):
-        if document["kind"] == "release":
-            return None
-        origin = document
-        if document["kind"] == "outcome" and document["result"] == "moved":
-            origin = documents[document["intent"] - 1]
-        elif document["kind"] != "hold":
-            continue
-        if origin.get("hold"):
-            return Hold(document["number"], origin["to"], str(origin.get("by", "")), datetime.fromisoformat(origin["at"]))
-    return None
+    found = holds(documents)
+    return found[-1][0] if found and found[-1][1] is None else None
 
 
 def served(name: str, documents: Documents, moment: datetime | None = None) -> str:
