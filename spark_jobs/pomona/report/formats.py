@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Sequence
+from datetime import date
 
 from markupsafe import Markup, escape
 
@@ -73,6 +74,16 @@ def clock(seconds: float) -> str:
     """Seconds as hh:mm:ss, rounded to the second."""
     whole = round(seconds)
     return f"{whole // 3600:02d}:{whole // 60 % 60:02d}:{whole % 60:02d}"
+
+
+def day_words(moment: date) -> str:
+    """A day, or that of a moment, as `2026-11-17`."""
+    return f"{moment:%Y-%m-%d}"
+
+
+def multiple(score: float | None) -> str:
+    """A score as the multiple of its threshold that it is, `1.25 ×`; a dash for None."""
+    return "–" if score is None else f"{score:.2f}\u00a0×" if score < 99.5 else f"{score:,.0f}\u00a0×"
 
 
 def rate(records: int | None, seconds: float) -> str:
