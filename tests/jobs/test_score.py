@@ -104,6 +104,21 @@ def test_each_picture_gets_label_probability_margin_and_the_version_that_answere
     )
 
 
+def test_the_monitoring_page_is_written_anew_and_a_fault_of_it_is_none_of_the_job(place: Place) -> None:
+    label = next(iter(drawn_model.COLOURS))
+    place.put("a.jpg", drawn_model.picture(label, 1))
+    place.score()
+    assert "0 cannot be read" in place.runs.lake.get("health/health.html").decode()
+    place.put("b.jpg", b"no picture")
+    place.runs.lake.put("promotions/000001.json", b"{")
+    assert place.score().counts["rejected"] == 1
+    assert "0 cannot be read" in place.runs.lake.get("health/health.html").decode()
+    place.runs.lake.remove("promotions/000001.json")
+    place.put("c.jpg", drawn_model.picture(label, 2))
+    place.score()
+    assert "1 cannot be read" in place.runs.lake.get("health/health.html").decode()
+
+
 def test_only_what_is_new_is_asked_about_and_what_is_gone_is_told_no_more(place: Place) -> None:
     label = next(iter(drawn_model.COLOURS))
     for name in ("a.jpg", "b.jpg"):

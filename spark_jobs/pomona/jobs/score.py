@@ -25,6 +25,7 @@ from pomona.monitoring.watching import DATASET, OFF, Observed, Watching, is_draw
 from pomona.newness import answered
 from pomona.outcome import BadInput, File, Result
 from pomona.reading import Reading, Row, read_in_time
+from pomona.report import health as health_page
 from pomona.tasks import Batches, Tasks, Transform
 from pomona.work import LOG, PARTS_A_CORE, Work
 
@@ -131,6 +132,7 @@ def run(work: Work) -> Result:
         saved = last if scored.same(last, following) else _save(work, following, version)
         if saved:
             health = own if own is not None and own["scored"] >= saved.number else written(watching, saved, observed)
+            health_page.write(lake)
             return _result(work, saved, health, n_asked=len(told), version=version)
         LOG.info("score: another writer took state %d, reading again", last.number + 1)
 

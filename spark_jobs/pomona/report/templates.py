@@ -16,6 +16,8 @@ _FILTERS: tuple[Callable[..., str], ...] = (
     formats.decimals,
     formats.count,
     formats.clock,
+    formats.day_words,
+    formats.multiple,
     formats.dollars,
     formats.size,
     formats.short,
