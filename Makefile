@@ -10,7 +10,7 @@ FIRST = $(firstword $(wildcard $(BIN)/python) $(PYTHON))
 # Where it is set (many containers), every process would compile Airflow and Spark's Python anew: 2 s each.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run demo up down check-settings serve score queue history served rollback release tidy forget test test-heavy test-faults test-s3 test-arrivals test-compose test-emr test-spark35 lint bench ablation checked setup lock s3-jars package compose-env
+.PHONY: help run demo up down check-settings serve score queue health history served rollback release tidy forget test test-heavy test-faults test-s3 test-arrivals test-compose test-emr test-spark35 lint bench ablation checked setup lock s3-jars package compose-env
 help:  ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## /\1\t/' | expand -t 16
 
@@ -37,6 +37,9 @@ score: setup  ## what the champion says of the pictures in unlabelled/: label, p
 
 queue: setup  ## the images that are most worth a label, as a page to label on and as a CSV; IMAGES=100
 	@$(BIN)/python -m run.queue --images="$${IMAGES:-}"
+
+health: setup  ## the monitoring page, written anew: champions, images, scores and drift on one scale of time; one line says what to do
+	@$(BIN)/python -m run.health
 
 history: setup  ## Spark's own pages of past stages, from their event logs: every task, its times, its bytes
 	@$(BIN)/python -m run.history
