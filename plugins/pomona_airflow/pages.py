@@ -1,8 +1,9 @@
-"""Pages inside Airflow's UI: where the pictures go, what became of each stage of a run, and its report."""
+"""Pages inside Airflow's UI: where the pictures go, what became of each stage of a run, its report, and how the model is doing."""
 
 from __future__ import annotations
 
 from html import escape
+from typing import TYPE_CHECKING
 
 from airflow.api_fastapi.core_api.security import GetUserDep
 from fastapi import FastAPI, HTTPException, Request
@@ -13,6 +14,9 @@ from pomona.outcome import BadInput
 from pomona.stages import ROLLBACK, STAGES, TIDY
 from pomona_airflow.deployment import Deployment
 from pomona_airflow.links import PREFIX
+
+if TYPE_CHECKING:
+    from pomona.lake import Lake
 
 app = FastAPI(title="Pomona", openapi_url=None)
 
@@ -28,6 +32,8 @@ td, th { text-align: left; padding: .35em .8em .35em 0; border-bottom: 1px solid
 """
 # What is shown holds labels and file names that anybody may have chosen: nothing in it may run or load anything.
 _POLICY = {"Content-Security-Policy": "default-src 'none'; img-src data:; style-src 'unsafe-inline'"}
+
+_HEALTH = "health/health.html"
 
 
 def _page(title: str, body: str) -> HTMLResponse:
@@ -47,16 +53,13 @@ def _unreachable(request: Request, fault: BadInput) -> Response:
 def start(user: GetUserDep) -> HTMLResponse:
     """What to do next: where the landing zone is, whether anything is in it, how folders become labels, the champion, the latest runs."""
     deployment = Deployment.from_environment()
-    return _page(f"Pomona: {deployment.name}", landing_text(deployment) + _champion(deployment) + _runs(deployment))
+    return _page(f"Pomona: {deployment.name}", landing_text(deployment) + _champion(deployment) + _health(deployment) + _runs(deployment))
 
 
 @app.get("/runs/{run}")
 def run(run: str, user: GetUserDep) -> HTMLResponse:
     """One line for each stage of the run."""
-    from pomona.lake import Lake
-
-    deployment, key = Deployment.from_environment(), run_key(run)
-    lake = Lake(deployment.lake, deployment.name, deployment.s3)
+    key, lake = run_key(run), _lake(Deployment.from_environment())
     rows = []
     alone = next((job for job in (ROLLBACK, TIDY) if lake.outcome(key, job.name)), None)
     for stage, declared in ({alone.name: alone} if alone else STAGES).items():
@@ -75,13 +78,25 @@ def run(run: str, user: GetUserDep) -> HTMLResponse:
 @app.get("/runs/{run}/report")
 def report(run: str, user: GetUserDep) -> Response:
     """The run's report as `register` wrote it."""
-    from pomona.lake import Lake
-
-    deployment, key = Deployment.from_environment(), run_key(run)
-    lake = Lake(deployment.lake, deployment.name, deployment.s3)
+    key, lake = run_key(run), _lake(Deployment.from_environment())
     if not lake.exists(_report(key)):
         raise HTTPException(404, f"run {key} has no report: its stage register has not ended")
     return HTMLResponse(lake.get(_report(key)), headers=_POLICY)
+
+
+@app.get("/health")
+def health(user: GetUserDep) -> Response:
+    """The monitoring page as the last job *score* or `make health` wrote it."""
+    lake = _lake(Deployment.from_environment())
+    if not lake.exists(_HEALTH):
+        raise HTTPException(404, f"{lake.name} has no monitoring page yet: the DAG score writes it, or `make health`")
+    return HTMLResponse(lake.get(_HEALTH), headers=_POLICY)
+
+
+def _lake(deployment: Deployment) -> Lake:
+    from pomona.lake import Lake
+
+    return Lake(deployment.lake, deployment.name, deployment.s3)
 
 
 def _report(key: str) -> str:
@@ -120,17 +135,21 @@ def _starts(deployment: Deployment) -> str:
 def _champion(deployment: Deployment) -> str:
     """Which version is champion as the ledger last knew it: MLflow itself is not asked, the page must not wait for it."""
     from pomona import reigns
-    from pomona.lake import Lake
 
-    documents = Lake(deployment.lake, deployment.name, deployment.s3).entries("promotions")
+    documents = _lake(deployment).entries("promotions")
     return f"<h2>Champion</h2><p>{escape(reigns.served(deployment.name, documents))}" if documents else ""
+
+
+def _health(deployment: Deployment) -> str:
+    """Where the monitoring page is, once there is one."""
+    if not _lake(deployment).exists(_HEALTH):
+        return ""
+    return f"<p><a href='{PREFIX}/health' target=_blank>How it is doing</a>: champions, images, scores and drift over time"
 
 
 def _runs(deployment: Deployment) -> str:
     """The latest runs of this name."""
-    from pomona.lake import Lake
-
-    names = Lake(deployment.lake, deployment.name, deployment.s3).folders("runs")
+    names = _lake(deployment).folders("runs")
     # A run's id ends with its time, whatever started it.
     latest = sorted(names, key=lambda name: name.rpartition("__")[2], reverse=True)[:20]
     items = "".join(f"<li><a href='{PREFIX}/runs/{escape(name)}'>{escape(name)}</a>" for name in latest)

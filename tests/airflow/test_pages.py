@@ -9,6 +9,8 @@ import pytest
 from airflow.api_fastapi.core_api.security import get_user
 from fastapi.testclient import TestClient
 
+from pomona.lake import Lake
+from pomona.report.health import written
 from pomona_airflow.pages import app
 
 RUN = "manual__2026-01-02T03:04:05+00:00"
@@ -82,6 +84,20 @@ def test_the_report_is_served_with_nothing_allowed_to_run(client: TestClient, tm
     answer = client.get(f"/runs/{RUN}/report")
     assert answer.text == "<p>0.99"
     assert answer.headers["content-security-policy"].startswith("default-src 'none'")
+
+
+def test_the_monitoring_page_is_served_with_nothing_allowed_to_run_and_linked_once_it_is_there(client: TestClient, tmp_path: Path) -> None:
+    answer = client.get("/health")
+    assert answer.status_code == 404
+    assert "fruit has no monitoring page yet: the DAG score writes it, or `make health`" in answer.json()["detail"]
+    assert "/pomona/health" not in client.get("/").text
+    page = written(Lake(str(tmp_path / "lake"), "fruit"))
+    answer = client.get("/health")
+    assert answer.text == Path(page.location).read_text(encoding="utf-8")
+    assert answer.headers["content-security-policy"] == "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+    assert "<a href='/pomona/health' target=_blank>" in client.get("/").text
+    app.dependency_overrides.clear()
+    assert TestClient(app, raise_server_exceptions=False).get("/health").status_code >= 400
 
 
 def test_the_latest_runs_come_first_whatever_started_them(client: TestClient, tmp_path: Path) -> None:
