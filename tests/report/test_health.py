@@ -241,6 +241,19 @@ def test_it_fits_a_phone_and_a_desktop_and_asks_for_nothing(opened: tuple[Browse
     assert paper == ("rgb(21, 24, 19)" if dark else "rgb(251, 250, 246)")
 
 
+def test_it_fits_a_sheet_of_paper_with_what_is_folded_on_the_screen(opened: tuple[Browser, str]) -> None:
+    found, address = opened
+    # A4 less margins of 1 cm, in CSS pixels.
+    found.screen(718, 1000)
+    found.open(address)
+    found.call("Emulation.setEmulatedMedia", media="print")
+    assert found.value("document.documentElement.scrollWidth") <= 718
+    assert found.value("document.querySelector('#timeline .broad svg').clientWidth") > 700
+    folded = found.value("[...document.querySelectorAll('details > div')].map(each => each.getBoundingClientRect().height)")
+    assert len(folded) == 3
+    assert min(folded) > 100
+
+
 def test_words_of_charts_do_not_lie_on_each_other(opened: tuple[Browser, str]) -> None:
     found, address = opened
     for width in (360, 1200):
