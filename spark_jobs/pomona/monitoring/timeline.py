@@ -12,10 +12,10 @@ from typing import Any, Literal, NamedTuple, cast
 
 from pomona import reigns, scored
 from pomona.lake import Lake
+from pomona.monitoring.record import RECORD
 from pomona.reigns import Change, Hold
 from pomona.storage import at_once
 
-RECORD = "health"
 Phase = Literal["calm", "drift", "pause"]
 
 
