@@ -32,6 +32,8 @@ class Demo:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.out = folder, folder.with_suffix(".txt")
+        # A suite in the background ignores Ctrl-C, and so would what it starts.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         with self.out.open("w") as out:
             command = [sys.executable, "-m", "run.demo", "--folder", str(folder)]
             self.process = subprocess.Popen(
