@@ -44,6 +44,6 @@ def test_a_run_in_which_drift_began_says_so_in_its_note_and_to_who_waits_for_the
     with sqlite3.connect(tmp_path / "airflow" / "airflow.db") as database:
         notes = database.execute("SELECT content FROM dag_run_note").fetchall()
         events = database.execute("SELECT extra FROM asset_event").fetchall()
-    words = "drift began with 200 pictures, 2.0 times as far from training as is usual: what the model is shown has changed"
+    words = "drift began with 200 pictures, 2.0 times as far from training as is usual: the pictures themselves have changed"
     assert notes == [(f"{words} (darker than in training)",)]
     assert [json.loads(extra) for (extra,) in events] == [{"payload": {"started_by": "drift: darker than in training"}}]

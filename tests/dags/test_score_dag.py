@@ -158,7 +158,7 @@ def test_a_window_that_began_an_episode_is_told_in_words_and_to_whoever_waits_fo
     found = Noticing(monkeypatch, tmp_path, USUAL, {**ALARM, "phase": "drift", "began": True})
     found.execute()
     words = (
-        "drift began with 200 pictures, 3.0 times as far from training as is usual: what the model is shown has changed "
+        "drift began with 200 pictures, 3.0 times as far from training as is usual: the pictures themselves have changed "
         "(darker than in training: …; warmer light than in training: …)"
     )
     assert found.told == {"noticed": words}

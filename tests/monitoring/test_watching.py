@@ -153,7 +153,7 @@ def test_darker_pictures_begin_an_episode_with_the_second_window_and_it_is_told_
     assert found["watch"]["phase"] == "drift"
     assert record.line(found).startswith("drift began: darker than in training: mean brightness 0.")
     assert record.words(found).startswith("drift began with 40 pictures, ")
-    assert "what the model is shown has changed (darker than in training" in record.words(found)
+    assert "the pictures themselves have changed (darker than in training" in record.words(found)
     later = days.day("r2", [*dark, *pictures(40, first=80, brightness=0.2)], pictures(40, first=80, brightness=0.2))
     assert (record.began(later), record.line(later), record.words(later)) == ([], "drift goes on", "")
 

@@ -9,17 +9,13 @@ from typing import Literal, NamedTuple
 
 from pomona.monitoring import chronicle
 from pomona.monitoring.chronicle import Episode
+from pomona.monitoring.record import MEANS
 from pomona.monitoring.timeline import Batch, Timeline, Window
 from pomona.reigns import moment_words, version_words
 
 Tone = Literal["good", "watch", "bad", "unknown"]
 
-# What an episode's kind means, and what a person can do about it.
-_MEANS = {
-    "inputs": "the pictures themselves have changed",
-    "mix": "the labels come in other shares than in training",
-    "rejects": "too many pictures cannot be read",
-}
+# What a person can do about an episode of this kind.
 _REMEDIES = {
     "inputs": "`make queue` picks the pictures that are most worth a label: once people have labelled them, the next run learns from them",
     "mix": "each label still looks as it did: where the new mix is here to stay, label some of these pictures (`make queue`)",
@@ -55,7 +51,7 @@ def concluded(timeline: Timeline) -> Conclusion:
 
 def means(kinds: Sequence[str]) -> str:
     """What these kinds of drift are, in words."""
-    return ", and ".join(_MEANS.get(kind, kind) for kind in kinds)
+    return ", and ".join(MEANS.get(kind, kind) for kind in kinds)
 
 
 def _champion(timeline: Timeline) -> str:

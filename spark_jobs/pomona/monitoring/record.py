@@ -15,11 +15,11 @@ RECORD = "health"
 ROWS = f"{RECORD}/rows"
 
 _BACK = 3
-_KINDS = {
+MEANS = {
     "none": "nothing has changed",
-    "inputs": "what the model is shown has changed",
-    "mix": "the labels come in other shares",
-    "rejects": "too many cannot be read",
+    "inputs": "the pictures themselves have changed",
+    "mix": "the labels come in other shares than in training",
+    "rejects": "too many pictures cannot be read",
 }
 
 Document = dict[str, Any]
@@ -83,5 +83,5 @@ def _window_words(window: Mapping[str, Any]) -> str:
     rejects = f", {window['n_rejects']:,} more that cannot be read" if window["n_rejects"] else ""
     return (
         f"drift began with {window['n_images']:,} pictures{rejects}, {window['score']:.1f} times as far from training as is usual: "
-        f"{_KINDS[window['kind']]} ({'; '.join(window['symptoms'])})"
+        f"{MEANS[window['kind']]} ({'; '.join(window['symptoms'])})"
     )
