@@ -30,6 +30,8 @@ from tests.dying_storage import Died, DyingFolder
 from tests.traces import traces
 from tests.whole_lake import faults, misnamed
 
+# A chain is fitted and asked a dozen times.
+pytestmark = pytest.mark.heavy
 N_KINDS, FRAMES, ROTATIONS = 3, 8, 6
 DRIFT = command.Drift(window=24, groups=6)
 # Specimens that nobody has drawn into the landing zone.
