@@ -194,6 +194,7 @@ def plant(landing: Path) -> dict[str, set[str]]:
     return planted
 
 
+@pytest.mark.heavy
 def test_planted_copies_and_videos_are_each_found_and_left_out_of_the_honest_scores(runs: Any) -> None:
     planted = plant(runs.landing)
     ingested = runs.through("planted", "evaluate", robustness_images=6)["ingest"]

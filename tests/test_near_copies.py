@@ -224,6 +224,7 @@ def prints_of(root: Path) -> list[Row]:
     return list(rows.values())
 
 
+@pytest.mark.heavy
 def test_few_varieties_never_seen_look_like_near_copies_and_many_frames_of_one_video_do(photographs: Path, spark: Any) -> None:
     assert found(spark, prints_of(photographs / "threebody")).num_rows == 64  # of 6,910 test images
     assert found(spark, prints_of(photographs / "fruits10")).num_rows == 787  # of 1,714 test images, all frames of videos in train

@@ -50,6 +50,7 @@ def executed(monkeypatch: pytest.MonkeyPatch, scratch: Path, **environment: str)
     return notebook
 
 
+@pytest.mark.heavy
 def test_the_notebook_draws_what_the_run_holds(runs: Runs, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     kinds = sorted((runs.landing / "Test").iterdir())
     for file in sorted(kinds[0].iterdir())[:4]:

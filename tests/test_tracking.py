@@ -113,6 +113,7 @@ def test_run_and_version_carry_the_knobs_the_scores_and_the_tags(store):
     assert client.get_experiment(registered.experiment).name == "carried"
 
 
+@pytest.mark.heavy
 def test_a_process_killed_at_any_step_leaves_one_complete_version_after_the_next_attempt(store, tmp_path):
     chain().save(tmp_path / "weights")
     done = subprocess.run(

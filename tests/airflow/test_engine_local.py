@@ -84,6 +84,7 @@ def test_exit_code_and_lines_come_through_and_spark_itself_is_quiet(
     assert len(lines) <= 4, lines
 
 
+@pytest.mark.heavy
 def test_a_killed_jvm_takes_driver_daemon_and_workers_along(deployment: Deployment, tmp_path: Path) -> None:
     engine, thread, codes = at_work(deployment, tmp_path)
     session = session_of(engine)
@@ -105,6 +106,7 @@ def test_killing_the_task_kills_the_job(deployment: Deployment, tmp_path: Path) 
     assert codes[0] != 0
 
 
+@pytest.mark.heavy
 def test_a_task_that_is_itself_killed_leaves_no_job_behind(deployment: Deployment, tmp_path: Path) -> None:
     script, sign = tmp_path / "slow.py", tmp_path / "sign"
     script.write_text(WORKING)
@@ -123,6 +125,7 @@ def test_a_task_that_is_itself_killed_leaves_no_job_behind(deployment: Deploymen
     assert alive == []
 
 
+@pytest.mark.heavy
 def test_an_archive_that_does_not_fit_does_not_keep_spark_from_starting(deployment: Deployment, tmp_path: Path) -> None:
     state = tmp_path / "state"
     home = spark_home.prepared(state)

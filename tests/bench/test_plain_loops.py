@@ -27,6 +27,9 @@ from pomona.vision.classify import Classifier
 from tests.conftest import SMALL, Runs
 from tests.test_imports import OURS
 
+# A run of all stages, and each loop over the same pictures.
+pytestmark = pytest.mark.heavy
+
 # Folds, unlike SMALL: the loop has no other way.
 _KNOBS = {**SMALL, "folds": 2, "fold_images": 60}
 

@@ -13,6 +13,7 @@ from pomona.baselines import by_colour, commonest
 from pomona.vision.classify import Classifier, probabilities
 
 
+@pytest.mark.heavy
 def test_a_new_class_is_judged_and_a_champion_moved_by_hand_meanwhile_stays(runs, caplog):
     caplog.set_level(logging.INFO, logger="pomona")
     assert runs.through("first", labels="Apple,Orange", robustness_images=0)["register"].status == "done"

@@ -131,6 +131,7 @@ def test_only_what_is_new_is_asked_about_and_what_is_gone_is_told_no_more(place:
     assert (result.counts["asked"], result.counts["in"], sorted(place.rows)) == (1, 2, ["b.jpg", "c.jpg"])
 
 
+@pytest.mark.heavy
 def test_a_new_champion_is_asked_about_everything_again(place: Place) -> None:
     label = next(iter(drawn_model.COLOURS))
     for number in range(3):

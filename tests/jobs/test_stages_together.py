@@ -31,6 +31,7 @@ from tests.older_release import said_less
 TAUGHT = {"preset": "default", "n_words": 3, "projection_images": 60, "seed": 3}
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("knobs", [{}, TAUGHT], ids=["fast", "default"])
 def test_one_partition_and_seven_give_equal_hashes(knobs, runs, tmp_path, monkeypatch):
     partitions, parts = {}, Work.parts
@@ -129,6 +130,7 @@ def test_one_image_more_is_one_image_described(runs, landing):
     assert runs.through("c", "describe", contrast_threshold=0.03)["describe"].counts["described"] == 61
 
 
+@pytest.mark.heavy
 def test_a_run_that_died_after_ingest_is_made_good_by_the_next(runs, landing):
     runs.through("first")
     (next(landing.glob("Training/*")) / "r0_99_100.jpg").write_bytes(strange_pictures.jpeg(6))
@@ -164,6 +166,7 @@ def test_a_cleared_run_gives_the_same_hashes_one_version_and_the_same_verdict(ru
     assert [version.version for version in tracking.connect(runs.tracking).search_model_versions("name='tests'")] == [1]
 
 
+@pytest.mark.heavy
 def test_a_cleared_run_over_other_pictures_does_not_pass_its_old_version_for_the_new_model(runs, landing):
     runs.through("r")
     for file in sorted(landing.glob("Training/*/*.jpg"))[::7]:
@@ -190,6 +193,7 @@ def test_the_served_model_gives_the_batch_jobs_probabilities_in_any_company(runs
     assert together["label"].tolist() == rows["prediction"].tolist()
 
 
+@pytest.mark.heavy
 def test_a_champion_is_judged_by_its_own_words_on_images_that_it_did_not_train_on(runs, landing):
     runs.through("first")
     # Two test images of today were training images of the champion: they are no fair comparison.
@@ -204,6 +208,7 @@ def test_a_champion_is_judged_by_its_own_words_on_images_that_it_did_not_train_o
     assert verdict["figures"]["champion_accuracy"] == pytest.approx(right)
 
 
+@pytest.mark.heavy
 def test_a_champion_whose_files_are_gone_keeps_its_place(runs, tmp_path):
     runs.through("first")
     shutil.rmtree(tmp_path / "artifacts")

@@ -188,6 +188,7 @@ def test_the_next_run_finds_nothing_new_in_the_landing_zone(folder: Path) -> Non
     assert snapshots.pending(snapshots.latest(at), listed).empty
 
 
+@pytest.mark.heavy
 def test_the_next_run_reads_the_packed_parts_and_does_no_work_twice(runs: Runs) -> None:
     runs.through("first", "describe")
     shutil.copytree(orchard_of(runs), runs.landing / "Training" / "Zest")
@@ -313,6 +314,7 @@ def die_for_good(folder: str, at: int) -> None:
     tidied(Path(folder))
 
 
+@pytest.mark.heavy
 def test_after_a_sigkill_the_next_tidy_takes_the_lake_over_and_ends_the_job(folder: Path, made: Path, tmp_path: Path) -> None:
     clean = Path(shutil.copytree(made, tmp_path / "clean"))
     process: Any = multiprocessing.get_context("spawn").Process(target=die_for_good, args=(str(folder), 25))

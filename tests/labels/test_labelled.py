@@ -170,6 +170,7 @@ def drop(runs: Runs, name: str, *rows: str) -> None:
     (runs.labels / name).write_text("\n".join(["path,label,annotator,at", *rows, ""]))
 
 
+@pytest.mark.heavy
 def test_a_csv_dropped_into_labels_is_all_it_takes(beside_runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
     runs = beside_runs
     monkeypatch.setattr(tracking, "champion_version", lambda *_: 3)

@@ -90,6 +90,7 @@ def test_the_service_follows_the_alias_and_answers_all_the_while(tmp_path):
         assert client.get("/version").json()["run"] == "r1"
 
 
+@pytest.mark.heavy
 def test_too_many_requests_at_once_get_a_429_and_a_lost_one_a_503(tmp_path):
     gate = tmp_path / "gate"
     uri = register(tmp_path, "gated", "r1", alter=lambda model: halved(model, gate=gate))
