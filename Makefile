@@ -10,7 +10,7 @@ FIRST = $(firstword $(wildcard $(BIN)/python) $(PYTHON))
 # Where it is set (many containers), every process would compile Airflow and Spark's Python anew: 2 s each.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run demo up down check-settings serve score queue health history served rollback release tidy forget test test-heavy test-faults test-s3 test-arrivals test-compose test-emr test-spark35 lint bench ablation checked setup lock s3-jars package compose-env
+.PHONY: help run demo up down check-settings serve score queue health history served rollback release tidy forget test test-heavy test-demo test-faults test-s3 test-arrivals test-compose test-emr test-spark35 lint bench ablation checked setup lock s3-jars package compose-env
 help:  ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## /\1\t/' | expand -t 16
 
@@ -64,9 +64,12 @@ test: setup lint  ## every check but the heavy ones, in under ten minutes
 
 # The heavier suites, each by its own name; what has no folder of its own here is test-heavy's.
 HEAVY := $(BIN)/python -m pytest -m heavy --timeout 1800
-APART := tests/faults tests/cluster tests/s3 tests/arrivals tests/emr tests/compose
+APART := tests/demo tests/faults tests/cluster tests/s3 tests/arrivals tests/emr tests/compose
 test-heavy: setup  ## thousands of photographs, the DAG from end to end, servers started for real
 	@$(HEAVY) $(APART:%=--ignore=%)
+
+test-demo: setup  ## `make demo` for real: to its end, killed, and after Ctrl-C
+	@$(HEAVY) tests/demo
 
 test-faults: setup s3-jars  ## jobs killed in the middle of any stage, workers of a cluster lost, secrets looked for
 	@$(HEAVY) tests/faults tests/cluster
