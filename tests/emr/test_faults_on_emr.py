@@ -57,7 +57,7 @@ class Scene:
         """Airflow's answer. Its SQLite is locked now and then, which is no fault of this suite: what was refused is asked again."""
         for left in reversed(range(10)):
             try:
-                return self.airflow.ask(path, method, body)
+                return self.airflow.rest.ask(path, method, body)
             except HTTPError as error:
                 if error.code == 409 and method == "POST":
                     return {}
