@@ -95,6 +95,7 @@ lint: setup  ## ruff and mypy over everything
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check -q .
 	@$(BIN)/mypy -p pomona -p pomona_airflow
+	@$(BIN)/mypy run serving dags bench tests
 
 bench: setup  ## figures beside their goals, into bench/RESULTS.md; ONLY='stages fruits10 threebody photographs memory growth peers'
 	@$(BIN)/python -m bench $${ONLY:-}

@@ -82,7 +82,8 @@ def main(words: Sequence[str]) -> int:
         print(f"{VARIABLE} is not set: it names a folder that holds threebody/", file=sys.stderr)
         return 2
     images = drawn(Path(os.environ[VARIABLE]) / "threebody" / "Training", given.images_a_group)
-    lines, rows = [], []
+    lines: list[Line] = []
+    rows: list[Row] = []
     for name, knobs in recipes().items():
         line, rows = measured(name, images, {**knobs, "folds": _FOLDS})
         lines.append(line)

@@ -114,7 +114,7 @@ def loaded(port: int, database: Path, given: argparse.Namespace, pictures: Seque
     clients = [threading.Thread(target=lambda: heard.append(ask(port, pictures, until))) for _ in range(given.clients)]
     for client in clients:
         client.start()
-    took = []
+    took: list[float] = []
     for number in (second, first):
         time.sleep(given.seconds / 3 - (took[-1] if took and np.isfinite(took[-1]) else 0))
         took.append(move(port, database, given.name, to=number))

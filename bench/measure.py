@@ -10,13 +10,15 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, overload
 
 import numpy as np
 import psutil
 
 INTERVAL_S = 0.2
-Found = TypeVar("Found")
+First = TypeVar("First")
+Second = TypeVar("Second")
+Third = TypeVar("Third")
 Held = Callable[[list[str]], list[str]]
 """What changes a command before it is run."""
 _WORKER = "pyspark.daemon"
@@ -141,7 +143,17 @@ def done(command: list[str], log: Path, **options: object) -> None:
         raise RuntimeError(f"{Path(command[0]).name} ended with {code}: {lines[-1] if lines else 'no output'}")
 
 
-def in_turn(times: int, *each: Callable[[], Found]) -> list[tuple[Found, ...]]:
+@overload
+def in_turn(times: int, one: Callable[[], First], two: Callable[[], Second], /) -> list[tuple[First, Second]]: ...
+
+
+@overload
+def in_turn(
+    times: int, one: Callable[[], First], two: Callable[[], Second], three: Callable[[], Third], /
+) -> list[tuple[First, Second, Third]]: ...
+
+
+def in_turn(times: int, *each: Callable[[], Any]) -> list[tuple[Any, ...]]:
     """What each gives, so many times one after the other: what slows the machine for a while slows all of them."""
     return [tuple(measure() for measure in each) for _ in range(times)]
 

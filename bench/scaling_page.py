@@ -181,9 +181,10 @@ def written(text: str) -> str:
     """
     for name, table in tables().items():
         pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
-        if not pattern.search(text):
+        place = pattern.search(text)
+        if not place:
             raise ValueError(f"docs/scaling.md has no <!-- {name} --> … <!-- /{name} -->")
-        text = pattern.sub(lambda match, table=table: f"{match[1]}{table}\n{match[2]}", text)
+        text = f"{text[: place.end(1)]}{table}\n{text[place.start(2) :]}"
     return text
 
 

@@ -60,7 +60,7 @@ def _alone(folder: Path, wanted: list[bytes], *, batch: int) -> Order:
     from mlflow.pyfunc import load_model
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-    model = load_model(str(folder)).unwrap_python_model()
+    model = load_model(str(folder)).unwrap_python_model()  # type: ignore[no-untyped-call]
     cv2.setNumThreads(1)
     threadpool_limits(limits=1)
     for data in wanted[:10]:

@@ -25,7 +25,8 @@ from pomona.command import run_key
 from pomona.knobs import BadKnob, resolve
 from pomona.stages import STAGES
 from pomona_airflow import leash
-from pomona_airflow.deployment import PROJECT, BadSetting, Deployment, NotReady, dotenv, of_others
+from pomona_airflow.deployment import PROJECT, Deployment, NotReady, dotenv, of_others
+from pomona_airflow.setting_checks import BadSetting
 from pomona_airflow.spark_home import home_of, rehearse
 from run.airflow_home import BIN, AirflowHome
 from run.table import table

@@ -10,7 +10,7 @@ import subprocess
 import sys
 
 
-def missing():
+def missing():  # type: () -> list[str]
     """The lines, each with the Debian package that mends it."""
     lines = []
     version = "%d.%d" % sys.version_info[:2]  # noqa: UP031
@@ -29,7 +29,7 @@ def missing():
     return lines
 
 
-def _java():
+def _java():  # type: () -> int | None
     """The major version of the Java that would run, None without one."""
     home = os.environ.get("JAVA_HOME")
     found = os.path.join(home, "bin", "java") if home else shutil.which("java")  # noqa: PTH118

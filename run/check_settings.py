@@ -21,10 +21,11 @@ from pomona.command import arguments
 from pomona.outcome import BadInput
 from pomona.store_faults import StoreAway
 from pomona_airflow import s3_jars
-from pomona_airflow.deployment import ON_AWS, BadSetting, Deployment, NotReady, of_others
+from pomona_airflow.deployment import ON_AWS, Deployment, NotReady, of_others
 from pomona_airflow.engines import engine_of
 from pomona_airflow.java import java_home
 from pomona_airflow.s3a import on_s3
+from pomona_airflow.setting_checks import BadSetting
 from run import checks_on_aws
 from run.airflow_home import use_airflow
 

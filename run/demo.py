@@ -20,7 +20,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from pomona_airflow.deployment import PROJECT, BadSetting, Deployment, NotReady, dotenv
+from pomona_airflow.deployment import PROJECT, Deployment, NotReady, dotenv
+from pomona_airflow.setting_checks import BadSetting
 from run import services
 from run.chain import Refused, interrupt
 from run.life import Life

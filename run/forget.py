@@ -16,7 +16,8 @@ from pomona.care import forgotten
 from pomona.lake import Lake
 from pomona.outcome import BadInput
 from pomona.store_faults import StoreAway
-from pomona_airflow.deployment import BadSetting, Deployment, of_others
+from pomona_airflow.deployment import Deployment, of_others
+from pomona_airflow.setting_checks import BadSetting
 from run import job
 
 

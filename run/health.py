@@ -10,7 +10,8 @@ import sys
 
 from pomona.outcome import BadInput
 from pomona.store_faults import StoreAway
-from pomona_airflow.deployment import BadSetting, Deployment, of_others
+from pomona_airflow.deployment import Deployment, of_others
+from pomona_airflow.setting_checks import BadSetting
 
 
 def main() -> int:

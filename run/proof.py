@@ -61,7 +61,7 @@ def _at_work() -> str:
     from sklearn.linear_model import LogisticRegression
 
     noise = np.random.default_rng(0).integers(0, 255, (200, 200), dtype=np.uint8)
-    rows = cv2.SIFT_create().detectAndCompute(noise, None)[1]
+    rows = cv2.SIFT.create().detectAndCompute(noise, None)[1]
     words = faiss.Kmeans(rows.shape[1], 4, niter=2, seed=0)
     words.train(rows.astype(np.float32))
     LogisticRegression().fit(rows[:40], np.arange(40) % 2)

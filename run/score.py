@@ -11,7 +11,8 @@ import sys
 from pomona.command import score_arguments
 from pomona.stages import SCORE
 from pomona.store_faults import StoreAway
-from pomona_airflow.deployment import BadSetting, Deployment, NotReady, of_others
+from pomona_airflow.deployment import Deployment, NotReady, of_others
+from pomona_airflow.setting_checks import BadSetting
 from run import job
 
 

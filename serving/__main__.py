@@ -9,7 +9,8 @@ from collections.abc import Sequence
 
 import uvicorn
 
-from pomona_airflow.deployment import BadSetting, Deployment, of_others
+from pomona_airflow.deployment import Deployment, of_others
+from pomona_airflow.setting_checks import BadSetting
 from serving.app import Limits, Sample, create_app
 from serving.following import Following
 

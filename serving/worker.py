@@ -112,7 +112,7 @@ def load(folder: Path, card: Reply) -> Any:
 
 
 def _card(folder: Path) -> Reply:
-    import yaml  # type: ignore[import-untyped]
+    import yaml
 
     return dict(yaml.safe_load((folder / "MLmodel").read_text(encoding="utf-8"))["metadata"]["pomona"])
 

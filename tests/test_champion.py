@@ -136,7 +136,7 @@ def test_an_iterator_left_half_way_leaves_no_process(today):
     before = psutil.Process().children()
     left = answers(today, iter([IMAGES[:1], IMAGES[:1]]))
     next(left)
-    left.close()
+    left.close()  # type: ignore[attr-defined]
     assert psutil.Process().children() == before
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from importlib import metadata
+from pathlib import Path
 
 import pytest
 
@@ -17,7 +18,7 @@ def test_pysparks_two_distributions_did_not_overwrite_each_other(name):
     changed = [
         str(file)
         for file in files
-        if base64.urlsafe_b64encode(hashlib.sha256(file.locate().read_bytes()).digest()).rstrip(b"=").decode() != file.hash.value
+        if base64.urlsafe_b64encode(hashlib.sha256(Path(file.locate()).read_bytes()).digest()).rstrip(b"=").decode() != file.hash.value
     ]
     assert len(files) > 100
     assert changed == []

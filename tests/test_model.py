@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from mlflow.exceptions import MlflowException
+from mlflow.pyfunc import PyFuncModel
 
 from pomona import bundle
 from pomona.vision.chain import Chain
@@ -39,7 +40,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def model(folder: Path) -> mlflow.pyfunc.PyFuncModel:
+def model(folder: Path) -> PyFuncModel:
     return mlflow.pyfunc.load_model(str(folder))
 
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pomona import robustness
 from pomona.vision.chain import Chain
 from pomona.vision.corruptions import CORRUPTIONS
+from pomona.vision.corruptions import spoiled as spoiled_by
 
 
 def rows_of(*counts: tuple[str, str, int]) -> pd.DataFrame:
@@ -122,11 +123,10 @@ def test_without_images_there_is_a_reason_instead_of_a_table() -> None:
 def test_noise_is_the_same_each_time_and_another_for_another_picture(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = rows_of(("light", "light/1", 2))
     images, told = pictures(rows, {"light": 150}), []
-    real = robustness.spoiled
 
     def spoiled(image: NDArray[np.uint8], name: str, *, seed: int) -> NDArray[np.uint8]:
-        told.append((name, real(image, name, seed=seed).tobytes()))
-        return real(image, name, seed=seed)
+        told.append((name, spoiled_by(image, name, seed=seed).tobytes()))
+        return spoiled_by(image, name, seed=seed)
 
     monkeypatch.setattr(robustness, "spoiled", spoiled)
     for _ in range(2):

@@ -41,12 +41,12 @@ class Failing:
 def store(monkeypatch):
     """A bucket over a failing file system, and how long it waited between its tries."""
     waits: list[float] = []
-    monkeypatch.setattr(bucket.time, "sleep", waits.append)
+    monkeypatch.setattr("pomona.bucket.time.sleep", waits.append)
 
     def over(*errors: Exception) -> tuple[bucket.Bucket, Failing, list[float]]:
         fs = Failing(*errors)
         connected = lambda s3, process: fs  # noqa: E731
-        connected.cache_clear = lambda: None
+        connected.cache_clear = lambda: None  # type: ignore[attr-defined]
         monkeypatch.setattr(bucket, "_connected", connected)
         return bucket.Bucket("s3://fruit/lake", S3("http://127.0.0.1:9")), fs, waits
 

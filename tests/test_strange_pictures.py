@@ -48,7 +48,7 @@ def test_special_properties_are_there(landing: tuple[Path, dict[str, Expectation
     with Image.open(plain / "exif_rotated.jpg") as image:
         assert (image.size, image.getexif()[0x0112]) == ((96, 48), 6)
     with Image.open(plain / "animated.gif") as image:
-        assert image.n_frames == 3
+        assert image.n_frames == 3  # type: ignore[attr-defined]
     with Image.open(plain / "alpha.png") as image:
         assert image.getchannel("A").getextrema() == (0, 255)
     with Image.open(plain / "progressive.jpg") as image:

@@ -58,7 +58,8 @@ def spoiled(image: Any, random: np.random.Generator) -> list[Any]:
 
 
 def _bytes(values: np.ndarray) -> np.ndarray:
-    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+    spoiled: np.ndarray = np.clip(np.rint(values), 0, 255).astype(np.uint8)
+    return spoiled
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ def spark_way(order: Order) -> Order:
     moments = [time.perf_counter()]
     images = spark.read.parquet(order["lists"])
     points = images.select("content", "split", sf.explode("descriptors").alias("point"))
-    points = points.select("content", "split", array_to_vector("point").alias("features"))
+    points = points.select("content", "split", array_to_vector(sf.col("point")).alias("features"))
     train = points.where("split = 'train'").cache()
     train.count()
     moments.append(time.perf_counter())
@@ -47,7 +47,7 @@ def spark_way(order: Order) -> Order:
     vectors.count()
     moments.append(time.perf_counter())
     axes = PCA(k=order["n_components"], inputCol="vector", outputCol="found").fit(vectors.where("split = 'train'"))
-    found = axes.transform(vectors).select("content", vector_to_array("found").alias("found")).toPandas()
+    found = axes.transform(vectors).select("content", vector_to_array(sf.col("found")).alias("found")).toPandas()
     moments.append(time.perf_counter())
     parts = dict(zip(("exploding", "KMeans", "transform and groupBy", "PCA"), np.diff(moments).tolist(), strict=True))
     joined = roster.merge(found, on="content")
@@ -69,7 +69,7 @@ def _bags(words: DataFrame, images: DataFrame, n_words: int) -> DataFrame:
 
     vector = sf.udf(bag, VectorUDT())
     bags = listed.select("content", vector("counts").alias("bag"))
-    joined = images.select("content", "split", array_to_vector("histogram").alias("colours")).join(bags, "content")
+    joined = images.select("content", "split", array_to_vector(sf.col("histogram")).alias("colours")).join(bags, "content")
     return VectorAssembler(inputCols=["bag", "colours"], outputCol="vector").transform(joined).select("content", "split", "vector")
 
 

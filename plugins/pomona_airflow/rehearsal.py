@@ -13,7 +13,7 @@ def _dealt(numbers: Iterable[int]) -> Iterator[tuple[int, bytes]]:
 
 def _knock_at_s3(context: Any) -> None:
     """Loads what reads S3, where the jars for it are: by asking a port of this machine at which nobody listens."""
-    from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]
+    from py4j.protocol import Py4JJavaError
 
     settings = {
         "endpoint": "http://127.0.0.1:9",

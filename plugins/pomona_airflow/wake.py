@@ -24,7 +24,7 @@ class Queue:
 
     @cached_property
     def _client(self) -> Any:
-        import boto3  # type: ignore[import-untyped]
+        import boto3
         from botocore.config import Config
 
         parts = urlsplit(self.url)

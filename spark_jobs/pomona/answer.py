@@ -34,7 +34,7 @@ def load(folder: Path) -> Any:
     SystemExit
         When code from outside the folder was, or would have been, run instead.
     """
-    import yaml  # type: ignore[import-untyped]
+    import yaml
 
     card = yaml.safe_load((folder / "MLmodel").read_text(encoding="utf-8"))["metadata"]["pomona"]
     code = (folder / "code").resolve()

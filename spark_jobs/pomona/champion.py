@@ -37,7 +37,7 @@ def card(model_folder: Path) -> dict[str, Any]:
     ChampionFailed
         When the folder is no model that Pomona made.
     """
-    import yaml  # type: ignore[import-untyped]
+    import yaml
 
     try:
         found = yaml.safe_load((model_folder / "MLmodel").read_text(encoding="utf-8"))["metadata"]["pomona"]

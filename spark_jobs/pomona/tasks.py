@@ -167,7 +167,7 @@ def _key(table: pa.Table, names: Sequence[str]) -> pa.Array:
 @functools.lru_cache(maxsize=1)
 def warm_workers(context: SparkContext) -> None:
     """Lets a Python worker for each core import what tasks need, once, while the driver prepares them: else the first ones straggle."""
-    from py4j.protocol import Py4JError  # type: ignore[import-untyped]
+    from py4j.protocol import Py4JError
 
     cores = context.defaultParallelism
     context.setJobDescription(effort.WARMING)

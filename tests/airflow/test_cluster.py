@@ -17,7 +17,6 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
 
-from pomona_airflow import cluster as cluster_module
 from pomona_airflow.cluster import Clusters, cluster_of, main
 from pomona_airflow.cluster_request import cluster_name, job_flow, nodes_at_first, tags
 from pomona_airflow.cluster_trigger import ClusterTrigger
@@ -179,7 +178,7 @@ DENIED = ClientError({"Error": {"Code": "AccessDeniedException", "Message": "not
 @pytest.fixture
 def emr(monkeypatch: pytest.MonkeyPatch) -> Played:
     played = Played()
-    monkeypatch.setattr(cluster_module.time, "sleep", lambda _: None)
+    monkeypatch.setattr("pomona_airflow.cluster.time.sleep", lambda _: None)
     monkeypatch.setattr(Clusters, "of", classmethod(lambda cls, deployment: cls(deployment, played)))
     for name, value in PLACES.items():
         monkeypatch.setenv(name, value)

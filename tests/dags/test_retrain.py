@@ -199,7 +199,7 @@ def test_the_form_has_a_field_a_knob_with_the_command_lines_own_bounds(retrain: 
     said = {name: retrain.params.get_param(name).schema for name in retrain.params}
     assert set(said) == set(KNOBS)
     helped = parser()._subparsers._group_actions[0].choices  # type: ignore[union-attr,index]
-    flags = {name: command.format_help() for name, command in helped.items()}
+    flags = {name: command.format_help() for name, command in helped.items()}  # type: ignore[attr-defined]
     for knob in KNOBS.values():
         schema = said[knob.name]
         assert schema["title"]

@@ -16,8 +16,9 @@ from pomona import approval
 from pomona.command import Place, parse
 from pomona.lake import Lake
 from pomona.stages import STAGES
-from pomona_airflow.deployment import PROJECT, BadSetting, Deployment
+from pomona_airflow.deployment import PROJECT, Deployment
 from pomona_airflow.rollback_operator import RollbackOperator
+from pomona_airflow.setting_checks import BadSetting
 
 FOLDER = PROJECT / "dags"
 RUN = "manual__2026-01-02T03-04-05-00-00"

@@ -75,7 +75,7 @@ def test_it_runs_every_hour_and_when_a_run_has_registered_a_model(monkeypatch: p
     assert isinstance(score.schedule, AssetOrTimeSchedule) and isinstance(score.schedule.timetable, CronTriggerTimetable)
     assert score.schedule.timetable.expression == "0 * * * *"
     assert [asset.name for asset in found["retrain"].task_dict["register"].outlets] == ["models_fruit"]
-    assert [asset.name for asset in score.schedule.asset_condition.objects] == ["models_fruit"]
+    assert [asset.name for asset in score.schedule.asset_condition.objects] == ["models_fruit"]  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(

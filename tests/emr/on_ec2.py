@@ -7,7 +7,7 @@ import threading
 import time
 from typing import Any
 
-from moto.core import DEFAULT_ACCOUNT_ID
+from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.core.utils import utcnow
 from moto.emr.models import emr_backends
 

@@ -6,7 +6,7 @@ import json
 import threading
 from typing import Any
 
-from moto.core import DEFAULT_ACCOUNT_ID
+from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.core.utils import utcnow
 from moto.emrserverless.models import emrserverless_backends
 

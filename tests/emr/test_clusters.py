@@ -157,7 +157,7 @@ def test_a_rollback_without_a_cluster_is_told_as_a_rollback(runs: Runs, monkeypa
     def refused(asked: Any) -> Any:
         raise Refusal("AccessDeniedException", "not authorized to perform elasticmapreduce:RunJobFlow")
 
-    runs.account.ec2.only_RunJobFlow = refused  # type: ignore[method-assign]
+    runs.account.ec2.only_RunJobFlow = refused  # type: ignore[attr-defined]
     dags = PROJECT / "dags"
     monkeypatch.setenv("AIRFLOW__CORE__DAGS_FOLDER", str(dags))
     monkeypatch.setattr("airflow.settings.DAGS_FOLDER", str(dags))

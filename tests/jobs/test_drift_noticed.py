@@ -16,7 +16,6 @@ import pytest
 from demo.orchard import KINDS, draw, picture
 from pomona import champion, command, lake, scored, tracking
 from pomona.care.forgetting import forget
-from pomona.jobs import score
 from pomona.monitoring import record
 from pomona.monitoring.profile import Profile
 from pomona.newness import answered
@@ -236,7 +235,7 @@ def test_a_killed_job_run_again_counts_each_picture_once(place: Place, at: str, 
 
 def test_a_version_without_a_profile_answers_and_says_why_it_is_not_watched(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     place.put(dict(list(copies().items())[:3]))
-    monkeypatch.setattr(score.champion, "profile", lambda folder: None)
+    monkeypatch.setattr("pomona.jobs.score.champion.profile", lambda folder: None)
     result = place.score()
     assert place.health["why"] == "version 1 has no profile of its training images, for an earlier release registered it"
     assert (result.counts["asked"], place.health["n_new"], place.health["n_watched"]) == (3, 3, 0)

@@ -310,7 +310,7 @@ def test_killed_at_any_change_the_lake_is_whole_and_the_next_tidy_ends_the_job(
 def die_for_good(folder: str, at: int) -> None:
     """In a process of its own: a tidy that ends by SIGKILL in the middle of its removals."""
     place = DyingFolder(f"{folder}/lake/tests", at=at, really=True)
-    lake.storage = lambda root, s3: place  # type: ignore[assignment]
+    lake.storage = lambda root, s3: place  # type: ignore[attr-defined]
     tidied(Path(folder))
 
 

@@ -19,7 +19,8 @@ from pomona.cost import Cost
 from pomona.knobs import resolve
 from pomona.report import formats
 from pomona.report.assembly import agreed, notices, warnings
-from pomona.report.contents import Effort, Listing, Mistake, Picture, Report, Score, Timing, samples_per_label
+from pomona.report.contents import Effort, Listing, Mistake, Report, Score, Timing, samples_per_label
+from pomona.report.evidence import Picture
 from pomona.report.formats import size
 from pomona.report.page import balance, headline, most_confused, render
 from pomona.scaling import scaling

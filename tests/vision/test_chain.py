@@ -24,7 +24,7 @@ Orchard = list[tuple[Any, bytes]]
 
 def bits(chain: Chain) -> list[bytes]:
     arrays = [*chain.vocabulary.arrays().values(), chain.mean, chain.components, *chain.classifier.arrays().values()]
-    return [array.tobytes() for array in arrays]
+    return [np.asarray(array).tobytes() for array in arrays]
 
 
 @pytest.fixture(scope="module")

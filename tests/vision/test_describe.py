@@ -104,8 +104,9 @@ def test_the_strongest_keypoints_are_kept_with_their_descriptors(saved: Any, blo
     data = saved(blobs(1))
     every, few = Describer(SIFT), Describer(replace(SIFT, max_keypoints=20))
     rows = {tuple(key): row.tobytes() for key, row in zip(every.keypoints(data)[1], every.describe(data).descriptors, strict=True)}
-    strengths = sorted((keypoint.response for keypoint in every._local._detected(every.keypoints(data)[0])[0]), reverse=True)
-    kept, _ = few._local._detected(few.keypoints(data)[0])
+    image = every.keypoints(data)[0]
+    (found, _), (kept, _) = (describer._local._detected(image) for describer in (every, few))  # type: ignore[attr-defined]
+    strengths = sorted((keypoint.response for keypoint in found), reverse=True)
     assert len(rows) > 20
     assert [keypoint.response for keypoint in kept] == strengths[:20]
     for key, row in zip(few.keypoints(data)[1], few.describe(data).descriptors, strict=True):

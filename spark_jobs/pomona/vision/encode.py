@@ -100,7 +100,7 @@ def fit_projection(vectors: NDArray[np.float64], n_components: int) -> tuple[NDA
     ValueError
         Without vectors.
     """
-    from scipy.linalg import eigh  # type: ignore[import-untyped]
+    from scipy.linalg import eigh
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     if not len(vectors):

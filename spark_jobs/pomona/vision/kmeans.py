@@ -75,7 +75,7 @@ def n_cores() -> int:
 
 def _gathered(centres: Floats) -> Callable[[Floats], tuple[NDArray[np.int64], Floats, Floats]]:
     """For a block of points: how many took each centre, their sums, and each one's squared distance."""
-    from scipy.sparse import csr_array  # type: ignore[import-untyped]
+    from scipy.sparse import csr_array
 
     def gather(block: Floats) -> tuple[NDArray[np.int64], Floats, Floats]:
         squares, nearest = _nearest(block, centres)
