@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pyarrow as pa
+import pytest
 
 from pomona.formats import arrow_schema
 from pomona.landing import Listed
-from pomona.scored import Scored, pending, told_before
+from pomona.scored import Scored, pending, said, told_before
 
 
 def record(*rows: dict[str, Any]) -> Scored:
@@ -33,3 +34,16 @@ def test_of_no_file_nothing_was_told_and_nothing_is_pending() -> None:
     for last in (record(), record({"path": "gone"})):
         assert told_before(last, [], 1).empty and pending(last, [], 1).empty
     assert pending(record(), listed("new"), 1)["path"].tolist() == ["new"]
+
+
+@pytest.mark.parametrize(("probabilities", "margin"), [((1.0, 0.0, 0.0), 1.0), ((0.2, 0.5, 0.3), 0.2), ((0.4, 0.4, 0.2), 0.0)])
+def test_the_margin_is_1_for_a_certain_answer_and_0_where_two_are_equally_likely(probabilities: tuple[float, ...], margin: float) -> None:
+    found = said({"error": None, "probabilities": probabilities, "unknown": False, "novelty": 0.1}, ("apple", "lime", "plum"))
+    likeliest = max(zip(probabilities, ("apple", "lime", "plum"), strict=True))
+    assert (found["probability"], found["label"]) == likeliest
+    assert found["margin"] == pytest.approx(margin)
+    assert (found["unknown"], found["novelty"]) == (False, 0.1)
+
+
+def test_of_what_cannot_be_read_the_reason_is_said_and_nothing_else() -> None:
+    assert said({"error": "no image", "probabilities": None, "unknown": None, "novelty": None}, ("apple", "lime")) == {"reason": "no image"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -115,6 +115,18 @@ def follow(last: Scored, listed: Sequence[Listed], told: pd.DataFrame, champion:
     # What was told before of a file that a fault keeps from being told anew says the old version's number.
     rows = pd.concat([last.rows.merge(readable(listed), on=KEY), new]).drop_duplicates("path", keep="last")
     return replace(last, rows=rows[last.rows.columns].sort_values("path", ignore_index=True))
+
+
+def said(answer: Mapping[str, Any], classes: Sequence[str]) -> dict[str, Any]:
+    """Label, probability, margin, unknown and novelty of an answer; of a picture that the version cannot read the reason.
+
+    The margin is the probability of the likeliest class less that of the next one: 1 is certain, 0 tells nothing.
+    """
+    if answer["error"] is not None:
+        return {"reason": answer["error"]}
+    (probability, label), (next_one, _) = sorted(zip(answer["probabilities"], classes, strict=True), reverse=True)[:2]
+    known = {name: answer[name] for name in ("unknown", "novelty")}
+    return {"label": label, "probability": probability, "margin": probability - next_one, **known}
 
 
 def same(last: Scored, following: Scored) -> bool:

@@ -1,23 +1,16 @@
-"""The queue: uncertainty as defined, centres spread out, kinds in turn, and a CSV that comes back as labels."""
+"""The queue: centres spread out, kinds in turn, and a CSV that comes back as labels."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 
 import numpy as np
-import pytest
 
 from pomona.labels.annotations import parse
-from pomona.labels.queue import Question, as_csv, k_centres, merged, pool, suggestions, suspect_questions, uncertainty
+from pomona.labels.queue import Question, as_csv, k_centres, merged, pool, suggestions, suspect_questions
 from pomona.labels.suspects import Suspect
 
 LINE = np.array([[0.0], [1.0], [10.0], [4.0], [10.0]])
-
-
-def test_uncertainty_is_0_for_a_certain_answer_and_1_where_nothing_is_told() -> None:
-    probabilities = np.array([[1.0, 0.0, 0.0, 0.0], [0.25, 0.25, 0.25, 0.25], [0.5, 0.25, 0.25, 0.0]])
-    assert uncertainty(probabilities) == pytest.approx([0, 1, 0.75])
-    assert uncertainty(np.array([[0.6, 0.4]])) == pytest.approx([0.8])
 
 
 def test_each_centre_is_the_farthest_from_those_before_it() -> None:

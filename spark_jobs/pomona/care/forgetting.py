@@ -70,8 +70,7 @@ def who_learnt(lake: Lake, tracked: str, models: Iterable[Artifacts], content: s
     for run in lake.folders("runs"):
         manifest = lake.document(f"{lake.run_folder(run)}/manifests/ingest.json")
         files = [File(**file) for file in manifest["datasets"]["roster"]["files"]] if manifest else []
-        rows = lake.read_rows(files, ["content", "split"]).to_pylist() if files else []
-        if {"content": content, "split": "train"} in rows:
+        if "train" in _told(lake, files, content, "split"):
             runs.add(run)
     return {
         "versions": [number for number, run in tracking.versions(tracked, lake.name).items() if run in runs],
@@ -108,13 +107,13 @@ def _forget_in_run(lake: Lake, run: str, content: str, moves: rewriting.Moves, r
     folder = lake.run_folder(run)
     manifest = lake.document(f"{folder}/manifests/ingest.json")
     placements = [File(**file) for file in manifest["datasets"]["placements"]["files"]] if manifest else []
-    rows = [row for row in _rows(lake, placements) if row["content"] == content]
-    if rows:
+    paths = _told(lake, placements, content, "path")
+    if paths:
         for stage in reversed([stage for stage in STAGES if stage not in ("ingest", "describe")]):
-            _forget_in_stage(lake, run, stage, content, {str(row["path"]) for row in rows})
+            _forget_in_stage(lake, run, stage, content, paths)
         _blank(lake, run, reports, content)
-    rewriting.move_descriptors(lake, run, moves, forgotten=content if rows else "")
-    rewriting.move_images(lake, run, moves, forgotten=content if rows else "")
+    rewriting.move_descriptors(lake, run, moves, forgotten=content if paths else "")
+    rewriting.move_images(lake, run, moves, forgotten=content if paths else "")
 
 
 def _forget_in_stage(lake: Lake, run: str, stage: str, content: str, paths: set[str]) -> None:
@@ -132,8 +131,7 @@ def _forget_in_score(lake: Lake, run: str, content: str) -> None:
     manifest = lake.document(f"{lake.run_folder(run)}/manifests/{SCORE.name}.json")
     files = [File(**file) for told in manifest["datasets"].values() for file in told["files"]] if manifest else []
     tables = (file for file in files if file.path.endswith(".parquet"))
-    paths = {str(row["path"]) for file in tables for row in _rows(lake, [file]) if row["content"] == content}
-    if paths:
+    if paths := {path for file in tables for path in _told(lake, [file], content, "path")}:
         _forget_in_stage(lake, run, SCORE.name, content, paths)
 
 
@@ -161,8 +159,14 @@ def _n_readable(lake: Lake, file: File) -> int:
     return int(lake.read_rows([file], ["reason"])["reason"].null_count)
 
 
-def _rows(lake: Lake, files: list[File]) -> list[dict[str, Any]]:
-    return lake.read_rows(files, ["path", "content"]).to_pylist() if files else []
+def _told(lake: Lake, files: list[File], content: str, column: str) -> set[str]:
+    """What the rows about the content say in the column."""
+    import pyarrow.compute as pc
+
+    if not files:
+        return set()
+    rows = lake.read_rows(files, ["content", column])
+    return set(rows.filter(pc.equal(rows["content"], content))[column].to_pylist())
 
 
 def _file_without(lake: Lake, file: File, content: str, paths: set[str]) -> File:

@@ -90,20 +90,17 @@ def _rows(
         elif isinstance(reading, bytes):
             answer = next(answers)
             drawn = is_drawn(name, row["share"])
-            yield {**file, "content": name, "final": True, **said(answer, classes), **(_seen(answer) if drawn else {}), "observed": drawn}
+            yield {
+                **file,
+                "content": name,
+                "final": True,
+                **scored.said(answer, classes),
+                **(_seen(answer) if drawn else {}),
+                "observed": drawn,
+            }
         else:
             why = str(reading) if isinstance(reading, Unsteady) else f"cannot be read: {reading.strerror or reading}"
             yield {**file, "reason": why, "final": False}
-
-
-def said(answer: dict[str, Any], classes: tuple[str, ...]) -> dict[str, Any]:
-    """Label, probability, margin, unknown and novelty of an answer; of a picture that the version cannot read the reason."""
-    if answer["error"] is not None:
-        return {"reason": answer["error"]}
-    ranked = sorted(zip(answer["probabilities"], classes, strict=True), reverse=True)
-    probability, label = ranked[0]
-    known = {name: answer[name] for name in ("unknown", "novelty")}
-    return {"label": label, "probability": probability, "margin": probability - ranked[1][0], **known}
 
 
 def _seen(answer: dict[str, Any]) -> dict[str, Any]:

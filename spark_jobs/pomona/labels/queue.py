@@ -31,17 +31,6 @@ class Question(NamedTuple):
     suggestions: tuple[tuple[str, float], ...]
 
 
-def uncertainty(probabilities: Floats) -> Floats:
-    """How unsure each answer is, (n,) float64 from 0 (certain) to 1 (nothing is told): 1 less the distance of the two likeliest classes.
-
-    Parameters
-    ----------
-    probabilities : (n, n_classes) float64, n_classes at least 2
-    """
-    second, first = np.partition(probabilities, -2, axis=1)[:, -2:].T
-    return np.asarray(1 - (first - second))
-
-
 def pool(contents: Sequence[str], worth: Floats, *, n: int) -> list[int]:
     """The 3 n rows among which n are chosen: those that are worth most, these first; the order depends on the set of rows, not on theirs.
 

@@ -89,10 +89,10 @@ def answers(folder: Landing, images: Sequence[Row], model: Path) -> Iterator[tup
 
 def _asked(folder: Landing, images: Sequence[Row], model: Path) -> Iterator[tuple[Any, ...]]:
     """What the champion says now, in the order of `_TOLD`."""
+    classes = champion.classes(model)
     for image, data, answer in answers(folder, images, model):
-        unsure = float(queue.uncertainty(np.array([answer["probabilities"]]))[0])
-        content = hashlib.sha256(data).hexdigest()
-        yield image["path"], image["size"], image["version"], content, unsure, answer["novelty"], answer["unknown"]
+        said, content = scored.said(answer, classes), hashlib.sha256(data).hexdigest()
+        yield image["path"], image["size"], image["version"], content, 1 - said["margin"], said["novelty"], said["unknown"]
 
 
 def _vectors(folder: Landing, images: Sequence[Row], model: Path) -> dict[str, Floats]:
