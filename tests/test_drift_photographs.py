@@ -118,6 +118,18 @@ def test_fruit_that_the_model_does_not_know_begins_one_too(fitted: Fitted, photo
     # Which statistics see it, and whether it is told from a changed mix, depends on what it is taken for.
 
 
+def test_without_its_commonest_fruit_the_mix_begins_one_and_is_told_from_a_change_of_inputs(
+    fitted: Fitted, new_varieties: list[Path]
+) -> None:
+    seen = observed(fitted.chain, new_varieties)
+    others = np.flatnonzero([path.parts[-3] != "Apple" for path in new_varieties])
+    draws = [np.random.default_rng(seed).choice(others, IMAGES) for seed in range(2)]
+    found = [judged(fitted.profile, fitted.panel, seen.rows(places), n_rejects=0) for places in draws]
+    assert [watch.phase for watch in watched([verdict.score for verdict in found], rule=Rule())] == ["calm", "drift"]
+    assert {verdict.kind for verdict in found} == {"mix"}
+    assert all(verdict.symptoms[0].startswith("another mix of labels than in training") for verdict in found)
+
+
 @pytest.fixture(scope="module")
 def trained(spark: Any, photographs: Path, tmp_path_factory: pytest.TempPathFactory) -> Runs:
     """A champion of the preset `fast`, from the landing zone to MLflow, over the same photographs."""

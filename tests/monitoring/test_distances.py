@@ -37,6 +37,16 @@ def test_the_energy_distance_sees_location_and_spread() -> None:
     assert energy(values, only[[1]], only[[1]]) == pytest.approx([0])
 
 
+def test_of_one_side_only_what_moves_that_way_counts() -> None:
+    values = np.array([0.0, 1.0, 2.0])
+    only = np.eye(3)
+    assert energy(values, only[[2]], only[[0]], 1) == energy(values, only[[0]], only[[2]], -1) == pytest.approx([2])
+    assert energy(values, only[[2]], only[[0]], -1) == energy(values, only[[0]], only[[2]], 1) == pytest.approx([0])
+    # Half at 0 and half at 2 against all at 1: each side is half of the square.
+    wide = np.array([[0.5, 0.0, 0.5]])
+    assert [energy(values, wide, only[[1]], side)[0] ** 2 for side in (0, 1, -1)] == pytest.approx([1, 0.5, 0.5])
+
+
 def test_the_energy_distance_is_that_of_the_definition_by_expectations() -> None:
     random = np.random.default_rng(0)
     values, (inside, outside) = random.normal(size=40), random.dirichlet(np.ones(40), size=2)

@@ -96,6 +96,23 @@ def test_images_that_fit_the_model_badly_are_farther_stranger_and_the_strongest_
     assert len(found.symptoms) == len(alarmed)
 
 
+def test_images_that_fit_the_model_only_too_well_and_surer_answers_are_no_drift(known: tuple[Profile, Panel]) -> None:
+    found = judged(*known, window(surprise=-4.0), n_rejects=0)
+    assert (found.kind, found.scores["quantisation"], found.scores["reconstruction"]) == ("none", 0, 0)
+    usual = window()
+    sure = np.eye(3)[usual.probabilities.argmax(axis=1)]
+    assert judged(*known, usual._replace(probabilities=sure), n_rejects=0).kind == "none"
+
+
+def test_where_the_mean_is_none_the_worse_the_spread_is_told(known: tuple[Profile, Panel]) -> None:
+    usual = window()
+    wide = usual.quantisation.copy()
+    wide[::4] += 0.2
+    wide[1::2] -= 0.12
+    line = next(line for line in judged(*known, usual._replace(quantisation=wide), n_rejects=0).symptoms if "quantisation" in line)
+    assert line.startswith("quantisation varies more than in training: standard deviation 0.1")
+
+
 def test_less_sure_answers_and_other_words_are_symptoms(known: tuple[Profile, Panel]) -> None:
     usual = window()
     unsure = usual._replace(probabilities=0.2 * usual.probabilities + 0.8 / 3, words=usual.words[:, ::-1])

@@ -5,11 +5,14 @@ All functions take many windows at once: a window is a row of weights over one t
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 from numpy.typing import NDArray
 
 from pomona.vision.observe import Floats
 
+Side = Literal[-1, 0, 1]
 _STEPS = 50
 _LEAST = 1e-12
 
@@ -27,7 +30,7 @@ def jensen_shannon(left: Floats, right: Floats) -> Floats:
     return np.where(empty, 1.0, each.sum(axis=-1) / 2)
 
 
-def energy(values: Floats, inside: Floats, outside: Floats) -> Floats:
+def energy(values: Floats, inside: Floats, outside: Floats, side: Side = 0) -> Floats:
     """The energy distance between weighted samples of numbers, (n_windows,), in the numbers' own unit: 0 for equal distributions.
 
     √(2 ∫ (F − G)²) of the distribution functions F and G (Székely & Rizzo 2013): location, spread and shape all move it, and unlike
@@ -37,9 +40,13 @@ def energy(values: Floats, inside: Floats, outside: Floats) -> Floats:
     ----------
     values : (n,)
     inside, outside : (n_windows, n), rows sum to 1
+    side
+        0 for both. With 1 only where the values inside are the larger ones (F < G), with -1 only where they are the smaller ones.
     """
     order = np.argsort(values, kind="stable")
     apart = np.cumsum((inside - outside)[:, order], axis=1)[:, :-1]
+    if side:
+        apart = np.minimum(side * apart, 0)
     return np.asarray(np.sqrt(2 * (apart**2 @ np.diff(values[order]))))
 
 

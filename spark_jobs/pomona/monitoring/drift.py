@@ -12,13 +12,13 @@ from pomona.vision.observe import Observations
 
 Kind = Literal["none", "mix", "inputs", "rejects"]
 
-# Less than the profile's, more than it, and what the figures are of.
-_WORDS = {
-    "quantisation": ("nearer to the words", "farther from the words", "mean squared distance to the nearest word"),
-    "reconstruction": ("more usual vectors", "stranger vectors", "share of a vector that the projection loses"),
-    "confidence": ("less sure", "surer", "mean probability of the answer"),
-    "brightness": ("darker", "brighter", "mean brightness"),
-    "blur": ("sharper", "blurrier", "mean blur"),
+# What the figures are of, and what a lower mean (-1) and a higher one (1) are called where they are for the worse.
+_WORDS: Mapping[str, tuple[str, Mapping[int, str]]] = {
+    "quantisation": ("mean squared distance to the nearest word", {1: "farther from the words"}),
+    "reconstruction": ("share of a vector that the projection loses", {1: "stranger vectors"}),
+    "confidence": ("mean probability of the answer", {-1: "less sure"}),
+    "brightness": ("mean brightness", {-1: "darker", 1: "brighter"}),
+    "blur": ("mean blur", {-1: "sharper", 1: "blurrier"}),
 }
 
 
@@ -107,14 +107,14 @@ def _symptom(name: str, profile: Profile, panel: Panel, compared: Compared | Non
 
 
 def _number(name: str, panel: Panel, compared: Compared) -> str:
-    """Of mean and spread the one that is farther from what is usual."""
+    """Of mean and spread the one that is farther from what is usual; the spread where the mean is none the worse."""
     place = SCALARS.index(name)
     mean, usual_mean = compared.mean[0, place], compared.usual_mean[0, place]
     spread, usual_spread = compared.spread[0, place], compared.usual_spread[0, place]
     of_mean, of_spread = panel.deviations[name]
-    lower, higher, what = _WORDS[name]
-    if abs(mean - usual_mean) * of_spread >= abs(spread - usual_spread) * of_mean:
-        which = higher if mean > usual_mean else lower
+    what, words = _WORDS[name]
+    which = words.get(1 if mean > usual_mean else -1)
+    if which and abs(mean - usual_mean) * of_spread >= abs(spread - usual_spread) * of_mean:
         return f"{which} than in training: {what} {_figures(mean, usual_mean, of_mean)}"
     which = "more" if spread > usual_spread else "less"
     return f"{name} varies {which} than in training: standard deviation {_figures(spread, usual_spread, of_spread)}"

@@ -19,11 +19,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pomona.monitoring.distances import confusion_of, energy, jensen_shannon, label_mix, moments
+from pomona.monitoring.distances import Side, confusion_of, energy, jensen_shannon, label_mix, moments
 from pomona.monitoring.profile import Profile
 from pomona.vision.observe import Floats, Observations
 
 SCALARS = ("quantisation", "reconstruction", "confidence", "brightness", "blur", "red", "blue")
+# Which way each changes for the worse; 0 for both ways. A model of all groups fits its profile, which comes from folds, only too well.
+_WORSE: Mapping[str, Side] = {"quantisation": 1, "reconstruction": 1, "confidence": -1}
 STATISTICS = ("words", "mix", "quantisation", "reconstruction", "confidence", "brightness", "blur", "cast", "rejects")
 
 _LEAST = 1e-9
@@ -145,7 +147,8 @@ def _compared(profile: Profile, table: Observations, inside: Floats, outside: Fl
     wanted = label_mix(mix, confusion_of(labels, predictions[:n_profile], n_classes))
     reference = _weighted(plain, labels, wanted)
     numbers = scalars(table)
-    apart = np.column_stack([energy(column, inside, reference) for column in numbers.T])
+    sides = [_WORSE.get(name, 0) for name in SCALARS]
+    apart = np.column_stack([energy(column, inside, reference, side) for column, side in zip(numbers.T, sides, strict=True)])
     # The two of the cast are one statistic.
     cast = np.hypot(apart[:, -2], apart[:, -1])
     words = table.words.astype(np.float64)
