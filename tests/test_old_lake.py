@@ -5,12 +5,16 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pomona import snapshots
+from pomona.lake import Lake
+from pomona.monitoring.timeline import gathered
+from pomona.report import health
 from tests import old_lake
 from tests.conftest import SMALL, Runs
 from tests.old_lake.write import KNOBS, RUN
@@ -25,6 +29,18 @@ def older(spark: Any, tmp_path_factory: pytest.TempPathFactory) -> Runs:
     folder = tmp_path_factory.mktemp("older")
     old_lake.unpack(folder)
     return Runs(folder, Path(folder / "landing"), knobs={**SMALL, **KNOBS})
+
+
+def test_the_monitoring_page_shows_what_it_tells_and_watches_for_drift_from_now_on(tmp_path: Path) -> None:
+    old_lake.unpack(tmp_path)
+    lake = Lake(str(tmp_path / "lake"), "tests").open()
+    told = gathered(lake, now=datetime.now(UTC))
+    assert (told.champion, told.hold, told.windows, told.asked) == (1, None, [], None)
+    assert [(run.run, run.version, run.accuracy, run.n_images, run.n_groups) for run in told.judged] == [(RUN, 1, 0.875, 8, 2)]
+    assert [(taken.run, taken.n_images, taken.n_labels) for taken in told.taken] == [(RUN, N_IMAGES, 2)]
+    page = health.written(lake)
+    assert page.location.endswith(health.PATH)
+    assert "87.5 %" in lake.get(health.PATH).decode()
 
 
 def test_a_run_of_the_earlier_release_goes_on_with_the_descriptors_that_it_has(older: Runs) -> None:
