@@ -24,10 +24,10 @@ import psutil
 from pomona.command import run_key
 from pomona.knobs import BadKnob, resolve
 from pomona.stages import STAGES
-from pomona_airflow import leash
 from pomona_airflow.deployment import PROJECT, Deployment, NotReady, dotenv, of_others
-from pomona_airflow.setting_checks import BadSetting
-from pomona_airflow.spark_home import home_of, rehearse
+from pomona_airflow.settings.checks import BadSetting
+from pomona_airflow.spark import leash
+from pomona_airflow.spark.spark_home import home_of, rehearse
 from run.airflow_home import BIN, AirflowHome
 from run.table import table
 
@@ -43,17 +43,17 @@ class Refused(Exception):
 def main(words: Sequence[str]) -> int:
     """0: a model or nothing new; 1: a stage failed; 2: bad pictures or knobs."""
     parser = argparse.ArgumentParser(prog="make run", description="Runs the whole chain once, on this machine.")
-    parser.add_argument("--images", default="", help="folder of pictures, one folder a label; without it the project draws some")
+    parser.add_argument("--images", default="", help="folder of pictures, one folder a label; else POMONA_LANDING, or what is drawn")
     parser.add_argument("--knobs", default="", help="JSON of knobs")
     given = parser.parse_args(words)
     signal.signal(signal.SIGTERM, interrupt)
     os.environ |= of_others()
     try:
         knobs = checked_knobs(given.knobs)
-        deployment = _deployment(given.images)
+        deployment = chosen(given.images)
         home = AirflowHome.of(deployment.state / "run" / deployment.name, deployment, logging__json_logs="True")
         with alone(home.folder / "lock", deployment.name):
-            prepare(home, deployment, demo=not given.images)
+            prepare(home, deployment, demo=deployment.landing == _drawn(deployment))
             return run(home, deployment, knobs)
     except (Refused, BadSetting, NotReady) as error:
         print(error, file=sys.stderr)
@@ -86,14 +86,21 @@ def checked_knobs(text: str) -> dict[str, Any]:
     return knobs
 
 
-def _deployment(images: str) -> Deployment:
-    """The environment's deployment with these pictures, or with those that the project draws, under a name of their own."""
+def chosen(images: str) -> Deployment:
+    """The environment's deployment with these pictures, its own landing zone, or what the project draws, under a name of their own."""
     settings = {**dotenv(PROJECT / ".env"), **os.environ}
     if images:
         return Deployment.from_environment({**settings, "POMONA_LANDING": checked_images(images)})
-    state = Deployment.from_environment(settings).state
+    given = Deployment.from_environment(settings)
+    if settings.get("POMONA_LANDING"):
+        return given
     name = os.environ.get("POMONA_NAME") or DEMO
-    return Deployment.from_environment({**settings, "POMONA_NAME": name, "POMONA_LANDING": str(state / "demo" / DEMO)})
+    return Deployment.from_environment({**settings, "POMONA_NAME": name, "POMONA_LANDING": _drawn(given)})
+
+
+def _drawn(deployment: Deployment) -> str:
+    """The folder of the pictures that the project draws."""
+    return str(deployment.state / "demo" / DEMO)
 
 
 def checked_images(images: str) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from pomona_airflow.deployment import PROJECT
-from run.chain import _JOB_LINE, Refused, alone, checked_images, checked_knobs
+from run.chain import _JOB_LINE, Refused, alone, checked_images, checked_knobs, chosen
 from run.services import taken_by
 from run.table import table
 
@@ -56,6 +56,34 @@ def test_the_table_names_the_cost_of_a_run_on_aws() -> None:
     said = "  cost      about 0.44 dollars (prices of us-east-1, on demand, 2026-11-20); the report says what is not in it"
     assert said in lines
     assert "about 0.44 dollars, and what is not known (" in table({**SUMMARY, "cost": {**cost, "complete": False}}, {}, "/lake", 1.0)
+
+
+@pytest.mark.parametrize(
+    ("settings", "landing", "name"),
+    [
+        ({}, "{state}/demo/orchard", "orchard"),
+        ({"POMONA_NAME": "mine"}, "{state}/demo/orchard", "mine"),
+        ({"POMONA_LANDING": "s3://bucket/My Fruit"}, "s3://bucket/My Fruit", "my-fruit"),
+        ({"POMONA_LANDING": "s3://bucket/in", "POMONA_NAME": "mine"}, "s3://bucket/in", "mine"),
+    ],
+)
+def test_without_images_a_run_is_over_the_landing_zone_that_is_set_and_else_over_drawn_pictures(
+    settings: dict[str, str], landing: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("run.chain.dotenv", lambda path: {"POMONA_STATE": str(tmp_path)})
+    for variable in ("POMONA_NAME", "POMONA_LANDING"):
+        monkeypatch.delenv(variable, raising=False)
+    for variable, value in settings.items():
+        monkeypatch.setenv(variable, value)
+    found = chosen("")
+    assert (found.landing, found.name) == (landing.format(state=tmp_path), name)
+
+
+def test_images_win_over_the_landing_zone_that_is_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "apple").mkdir()
+    (tmp_path / "apple" / "one.jpg").write_bytes(b"")
+    monkeypatch.setenv("POMONA_LANDING", "s3://bucket/in")
+    assert chosen(str(tmp_path)).landing == str(tmp_path)
 
 
 @pytest.mark.parametrize(
