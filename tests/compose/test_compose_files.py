@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import subprocess
 import sys
 import tomllib
@@ -118,23 +116,6 @@ def test_no_secret_is_an_argument_of_a_command() -> None:
     for name, service in services().items():
         words = " ".join((*service.get("command", []), *service.get("healthcheck", {}).get("test", [])))
         assert not re.search(r"PASSWORD|SECRET|FERNET|_KEY", words), name
-
-
-def test_the_files_that_the_image_fetches_the_jars_with_are_enough(tmp_path: Path) -> None:
-    before, _ = (DOCKER / "Dockerfile").read_text().replace("\\\n", " ").split("RUN python -m pomona_airflow.s3_jars")
-    for line in re.findall(r"(?m)^COPY (.*)$", before.split("USER pomona")[1]):
-        *sources, target = line.split()
-        for source in sources:
-            (tmp_path / target).mkdir(parents=True, exist_ok=True)
-            shutil.copy(PROJECT / source, tmp_path / target)
-    path = os.pathsep.join(str(tmp_path / folder) for folder in ("spark_jobs", "plugins"))
-    # Without site-packages: the installed project would help out.
-    command = [sys.executable, "-S", "-m", "pomona_airflow.s3_jars", "--list"]
-    done = subprocess.run(
-        command, env={"PATH": os.environ["PATH"], "PYTHONPATH": path}, cwd=tmp_path, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert "hadoop-aws" in done.stdout
 
 
 def test_an_address_that_does_not_answer_is_unhealthy_in_one_line() -> None:
