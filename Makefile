@@ -91,7 +91,7 @@ JOB_TESTS := tests/jobs tests/vision tests/test_newness.py tests/test_run_stage.
 test-spark35: setup s3-jars  ## the jobs' tests once more: PySpark 3.5, as on EMR, and the Python environment that `make package` packs
 	@$(BIN)/python -m tests.spark35 -m pytest -m "not heavy" -p no:cacheprovider -W ignore::DeprecationWarning $(JOB_TESTS)
 
-lint: setup  ## ruff and mypy over everything
+lint: setup  ## ruff over everything, mypy over all but demo/ and docker/
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check -q .
 	@$(BIN)/mypy -p pomona -p pomona_airflow
@@ -119,9 +119,9 @@ $(VENV)/ready: requirements.lock pyproject.toml | checked
 	@touch $@
 
 s3-jars: setup  ## the jars that Spark needs for event logs on s3://: 13 MB, once, each checked against conf/s3-jars.txt
-	@$(BIN)/python -m pomona_airflow.s3_jars
+	@$(BIN)/python -m pomona_airflow.spark.s3_jars
 
-package: setup  ## what EMR is given: code and Python environment, proved in a clean root file system and put into POMONA_EMR_PACKAGES
+package: setup  ## what EMR is given: code and Python environment, proved, as root in a clean root file system, and put into POMONA_EMR_PACKAGES
 	@$(BIN)/python -m run.package
 
 compose-env:  ## .env with the secrets that docker compose asks for; drawn once, never overwritten

@@ -15,7 +15,7 @@ from bench.measure import Held, Usage, done, used
 from demo import orchard
 from pomona.command import Place, arguments
 from pomona.knobs import resolve
-from pomona_airflow.spark_home import CONF, LOOPBACK, prepared, rehearse
+from pomona_airflow.spark.spark_home import CONF, LOOPBACK, prepared, rehearse
 
 PROJECT = Path(__file__).resolve().parents[1]
 VARIABLE = "POMONA_REAL_IMAGES"

@@ -14,7 +14,7 @@ import pyspark
 from bench.measure import Row, Usage, done
 from bench.runs import Span
 from bench.stand import PROJECT, Stand
-from pomona_airflow.spark_home import CONF, LOOPBACK, prepared
+from pomona_airflow.spark.spark_home import CONF, LOOPBACK, prepared
 
 _JOB = PROJECT / "bench" / "plain" / "spark_job.py"
 _TIMES = 3

@@ -19,8 +19,8 @@ from datetime import timedelta
 from airflow.sdk import DAG, Asset, AssetOrTimeSchedule, AssetWatcher, CronTriggerTimetable
 
 from pomona.stages import STAGES, edges
-from pomona_airflow.cluster_operators import around
 from pomona_airflow.deployment import Deployment
+from pomona_airflow.emr.cluster_operators import around
 from pomona_airflow.form import params
 from pomona_airflow.landing_trigger import LandingTrigger
 from pomona_airflow.stage_operator import StageOperator

@@ -15,8 +15,8 @@ from datetime import timedelta
 from airflow.sdk import DAG
 
 from pomona.stages import ROLLBACK
-from pomona_airflow.cluster_operators import around
 from pomona_airflow.deployment import Deployment
+from pomona_airflow.emr.cluster_operators import around
 from pomona_airflow.form import rollback_params
 from pomona_airflow.rollback_operator import RollbackOperator
 

@@ -16,8 +16,8 @@ from datetime import timedelta
 from airflow.sdk import DAG, Asset, AssetOrTimeSchedule, CronTriggerTimetable
 
 from pomona.stages import SCORE
-from pomona_airflow.cluster_operators import around
 from pomona_airflow.deployment import Deployment
+from pomona_airflow.emr.cluster_operators import around
 from pomona_airflow.notice import Notice
 from pomona_airflow.score_operator import ScoreOperator
 

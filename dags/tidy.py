@@ -14,8 +14,8 @@ from datetime import timedelta
 from airflow.sdk import DAG, CronTriggerTimetable
 
 from pomona.stages import TIDY
-from pomona_airflow.cluster_operators import around
 from pomona_airflow.deployment import Deployment
+from pomona_airflow.emr.cluster_operators import around
 from pomona_airflow.form import tidy_params
 from pomona_airflow.tidy_operator import TidyOperator
 

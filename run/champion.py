@@ -18,7 +18,7 @@ from pomona.outcome import BadInput
 from pomona.stages import ROLLBACK
 from pomona.store_faults import StoreAway
 from pomona_airflow.deployment import Deployment, NotReady, of_others
-from pomona_airflow.setting_checks import BadSetting
+from pomona_airflow.settings.checks import BadSetting
 from run import job
 
 if TYPE_CHECKING:

@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING, Any
 from pomona.command import arguments
 from pomona.outcome import BadInput
 from pomona.store_faults import StoreAway
-from pomona_airflow import s3_jars
 from pomona_airflow.deployment import ON_AWS, Deployment, NotReady, of_others
 from pomona_airflow.engines import engine_of
-from pomona_airflow.java import java_home
-from pomona_airflow.s3a import on_s3
-from pomona_airflow.setting_checks import BadSetting
+from pomona_airflow.settings.checks import BadSetting
+from pomona_airflow.spark import s3_jars
+from pomona_airflow.spark.java import java_home
+from pomona_airflow.spark.s3a import on_s3
 from run import checks_on_aws
 from run.airflow_home import use_airflow
 
@@ -110,7 +110,7 @@ def master(deployment: Deployment) -> str:
     """That the cluster's master answers, where there is one to dial."""
     if deployment.engine != "spark":
         return f"none needed: engine {deployment.engine}"
-    from pomona_airflow.engine_spark import Engine, master_of
+    from pomona_airflow.spark.engine_spark import Engine, master_of
 
     url = master_of(Engine(deployment).connection())
     where = f"the Airflow connection {deployment.spark_connection} leads to {url}"

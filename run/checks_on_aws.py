@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
-from pomona_airflow.cluster_request import NAME_TAG
 from pomona_airflow.deployment import Deployment, NotReady
-from pomona_airflow.packages import environment_name, missing
+from pomona_airflow.emr.cluster_request import NAME_TAG
+from pomona_airflow.emr.packages import environment_name, missing
 
 _RELEASE = re.compile(r"emr-7\.1\d\.\d+")
 _RUNNING = ("RUNNING", "WAITING")

@@ -21,7 +21,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from pomona_airflow.deployment import PROJECT, Deployment, NotReady, dotenv
-from pomona_airflow.setting_checks import BadSetting
+from pomona_airflow.settings.checks import BadSetting
 from run import services
 from run.chain import Refused, interrupt
 from run.life import Life

@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pomona_airflow.deployment import NotReady
-from pomona_airflow.packages import LOCK, environment_name
+from pomona_airflow.emr.packages import LOCK, environment_name
 
 PYTHON = "/usr/bin/python3.11"
 # Amazon Linux 2023's C library.

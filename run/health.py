@@ -11,7 +11,7 @@ import sys
 from pomona.outcome import BadInput
 from pomona.store_faults import StoreAway
 from pomona_airflow.deployment import Deployment, of_others
-from pomona_airflow.setting_checks import BadSetting
+from pomona_airflow.settings.checks import BadSetting
 
 
 def main() -> int:

@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 from pomona_airflow.deployment import Deployment, NotReady, of_others
-from pomona_airflow.s3a import event_log, s3a
-from pomona_airflow.setting_checks import BadSetting
-from pomona_airflow.spark_home import SparkHome, home_of
+from pomona_airflow.settings.checks import BadSetting
+from pomona_airflow.spark.s3a import event_log, s3a
+from pomona_airflow.spark.spark_home import SparkHome, home_of
 
 _SERVER = "org.apache.spark.deploy.history.HistoryServer"
 

@@ -15,7 +15,7 @@ from pomona.lake import Lake
 from pomona.outcome import BadInput
 from pomona_airflow.deployment import ON_AWS, Deployment, NotReady, of_others
 from pomona_airflow.engines import engine_of
-from pomona_airflow.setting_checks import BadSetting
+from pomona_airflow.settings.checks import BadSetting
 from run.airflow_home import use_airflow
 
 _Answer = TypeVar("_Answer")

@@ -11,9 +11,9 @@ import time
 from pathlib import Path
 
 from pomona.store_faults import StoreAway
-from pomona_airflow import packages
 from pomona_airflow.deployment import Deployment, NotReady, of_others
-from pomona_airflow.setting_checks import BadSetting
+from pomona_airflow.emr import packages
+from pomona_airflow.settings.checks import BadSetting
 from run.clean_root import prove
 from run.environment_archive import GLIBC, kept
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from pomona.outcome import BadInput
 from pomona.store_faults import StoreAway
 from pomona_airflow.deployment import Deployment, of_others
-from pomona_airflow.setting_checks import BadSetting
+from pomona_airflow.settings.checks import BadSetting
 from run import job
 
 _MOST = 2000

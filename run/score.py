@@ -12,7 +12,7 @@ from pomona.command import score_arguments
 from pomona.stages import SCORE
 from pomona.store_faults import StoreAway
 from pomona_airflow.deployment import Deployment, NotReady, of_others
-from pomona_airflow.setting_checks import BadSetting
+from pomona_airflow.settings.checks import BadSetting
 from run import job
 
 

@@ -18,10 +18,10 @@ from types import FrameType
 
 import psutil
 
-from pomona_airflow import leash
 from pomona_airflow.deployment import Deployment, NotReady, of_others
-from pomona_airflow.setting_checks import BadSetting
-from pomona_airflow.spark_home import home_of, rehearse
+from pomona_airflow.settings.checks import BadSetting
+from pomona_airflow.spark import leash
+from pomona_airflow.spark.spark_home import home_of, rehearse
 from run.airflow_home import BIN, HOST, AirflowHome
 from run.rest import Rest, asked
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import uvicorn
 
 from pomona_airflow.deployment import Deployment, of_others
-from pomona_airflow.setting_checks import BadSetting
+from pomona_airflow.settings.checks import BadSetting
 from serving.app import Limits, Sample, create_app
 from serving.following import Following
 

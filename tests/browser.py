@@ -7,14 +7,15 @@ import json
 import os
 import shutil
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from websockets.sync.client import ClientConnection, connect
+
+from tests.waiting import wait_until
 
 _STARTS_S = 60
 # Key codes of Windows, which Chromium goes by; a letter's or digit's is that of its capital.
@@ -69,7 +70,7 @@ class Browser:
 
     def until(self, expression: str) -> None:
         """Waits until the expression holds in the page."""
-        waited(lambda: bool(self.value(expression)), expression)
+        wait_until(lambda: bool(self.value(expression)), _STARTS_S, expression, pause_s=0.05)
 
     def press(self, *keys: str, control: bool = False) -> None:
         """Presses and lets go each key, named as KeyboardEvent.key names it."""
@@ -121,15 +122,8 @@ class Browser:
         def there() -> list[Path]:
             return sorted((file for file in self.downloads.glob("*.csv")), key=lambda file: file.stat().st_mtime_ns)
 
-        waited(lambda: len(there()) >= n, f"{n} downloads in {self.downloads}")
+        wait_until(lambda: len(there()) >= n, _STARTS_S, f"{n} downloads in {self.downloads}", pause_s=0.05)
         return there()[-1]
-
-
-def waited(holds: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + _STARTS_S
-    while not holds():
-        assert time.monotonic() < deadline, f"not within {_STARTS_S} s: {what}"
-        time.sleep(0.05)
 
 
 @contextmanager
@@ -144,7 +138,7 @@ def browser(folder: Path) -> Iterator[Browser]:
         process = subprocess.Popen(words, stdout=log, stderr=log, start_new_session=True)
     try:
         told = profile / "DevToolsActivePort"
-        waited(lambda: told.exists() and len(told.read_text().split()) == 2, "chromium's port")
+        wait_until(lambda: told.exists() and len(told.read_text().split()) == 2, _STARTS_S, "port of chromium", pause_s=0.05)
         port, path = told.read_text().split()
         with connect(f"ws://127.0.0.1:{port}{path}", max_size=None, compression=None) as connection:
             yield Browser(connection, downloads)

@@ -25,8 +25,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pomona_airflow import packages, s3_jars
 from pomona_airflow.code_zip import code_zip
+from pomona_airflow.emr import packages
+from pomona_airflow.spark import s3_jars
 from run import environment_archive
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -47,7 +48,7 @@ def home() -> Path:
     Raises
     ------
     NoSpark35, s3_jars.NoJars
-        When the packages or the jars for s3:// places cannot be had.
+        When the packages or the jars for event logs on s3:// cannot be had.
     """
     folder = STATE / "spark35" / _key()
     with _once(folder) as missing:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,21 +14,13 @@ import psutil
 from pomona_airflow.deployment import Deployment
 from run.airflow_home import BIN, HOST, AirflowHome
 from run.rest import Rest
+from tests.waiting import wait_until
 
 
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])
-
-
-def wait_until(found: Callable[[], Any], timeout_s: float, what: str) -> Any:
-    """What `found` answers, once that is true."""
-    deadline = time.monotonic() + timeout_s
-    while not (answer := found()):
-        assert time.monotonic() < deadline, f"no {what} in {timeout_s:.0f} s"
-        time.sleep(0.5)
-    return answer
 
 
 @dataclass

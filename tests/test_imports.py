@@ -78,6 +78,15 @@ def test_airflow_parts_import_the_contract_and_inside_functions_the_lake() -> No
         assert not {name.split(".")[0] for name in imports(path, inside_functions=False)} & HEAVY, path.name
 
 
+def test_settings_are_read_by_the_deployment_which_both_kinds_of_engine_know_and_emr_alone_knows_the_other() -> None:
+    for room, known in (("settings", ("settings",)), ("spark", ("settings", "spark")), ("emr", ("settings", "spark", "emr"))):
+        for path in files(AIRFLOW / room):
+            for name in ours(path):
+                rooms = {part for part in ("settings", "spark", "emr") if name.startswith(f"pomona_airflow.{part}")}
+                assert rooms <= set(known), f"{room}/{path.name} imports {name}"
+                assert room != "settings" or rooms or name in CONTRACT, f"{room}/{path.name} imports {name}"
+
+
 def test_the_contract_imports_the_standard_library_and_itself() -> None:
     import sys
 
@@ -107,7 +116,9 @@ def test_nothing_in_pomona_knows_airflow_or_the_rooms_around_it() -> None:
 
 def test_the_web_process_imports_no_pomona_no_mlflow_and_no_vision() -> None:
     for path in files(PROJECT / "serving"):
-        assert ours(path) - {"pomona_airflow.deployment"} <= {name for name in ours(path) if name.split(".")[0] == "serving"}, path.name
+        assert ours(path) - {"pomona_airflow.deployment", "pomona_airflow.settings.checks"} <= {
+            name for name in ours(path) if name.split(".")[0] == "serving"
+        }, path.name
         # Each of these two is a process of its own.
         if path.name not in ("registry.py", "worker.py"):
             assert not {name.split(".")[0] for name in imports(path)} & {*HEAVY, "numpy", "pyarrow", "PIL"}, path.name

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pomona.s3 import ENCRYPTIONS, S3
-from pomona_airflow import setting_checks as check
-from pomona_airflow.drift_settings import DriftSettings, read_drift
-from pomona_airflow.emr_settings import Emr, read_emr
-from pomona_airflow.serve_settings import Serve, read_serve
-from pomona_airflow.setting_checks import BadSetting, Read
+from pomona_airflow.settings import checks as check
+from pomona_airflow.settings.checks import BadSetting, Read
+from pomona_airflow.settings.drift import DriftSettings, read_drift
+from pomona_airflow.settings.emr import Emr, read_emr
+from pomona_airflow.settings.serve import Serve, read_serve
 
 if TYPE_CHECKING:
     from pomona.command import Place

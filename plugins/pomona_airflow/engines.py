@@ -5,9 +5,10 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from pomona_airflow.deployment import Deployment
+from pomona_airflow.deployment import ON_AWS, Deployment
 
 
 def engine_of(deployment: Deployment) -> Any:
     """A `SubmitEngine` (the stage runs with its task) or a `RemoteEngine` (it runs on AWS)."""
-    return importlib.import_module(f"pomona_airflow.engine_{deployment.engine.replace('-', '_')}").Engine(deployment)
+    room, name = "emr" if deployment.engine in ON_AWS else "spark", deployment.engine.replace("-", "_")
+    return importlib.import_module(f"pomona_airflow.{room}.engine_{name}").Engine(deployment)

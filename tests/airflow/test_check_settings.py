@@ -79,7 +79,7 @@ def test_missing_jars_and_a_missing_connection_are_named_with_their_remedies(lin
 
 
 def test_a_jar_that_was_changed_is_missing(lines, tmp_path: Path) -> None:
-    from pomona_airflow.s3_jars import listed
+    from pomona_airflow.spark.s3_jars import listed
 
     (tmp_path / "jars").mkdir()
     for jar in listed():

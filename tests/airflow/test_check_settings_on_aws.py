@@ -10,7 +10,7 @@ from unittest.mock import Mock
 
 import pytest
 
-from pomona_airflow.packages import environment_name
+from pomona_airflow.emr.packages import environment_name
 from run import check_settings, checks_on_aws
 from tests.s3_server import free_port
 

@@ -17,10 +17,10 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
 
-from pomona_airflow.cluster import Clusters, cluster_of, main
-from pomona_airflow.cluster_request import cluster_name, job_flow, nodes_at_first, tags
-from pomona_airflow.cluster_trigger import ClusterTrigger
 from pomona_airflow.deployment import Deployment, NotReady
+from pomona_airflow.emr.cluster import Clusters, cluster_of, main
+from pomona_airflow.emr.cluster_request import cluster_name, job_flow, nodes_at_first, tags
+from pomona_airflow.emr.cluster_trigger import ClusterTrigger
 
 GOLDEN = Path(__file__).with_name("golden_job_flows.json")
 RUN_ID = "manual__2026-01-02T03:04:05.678901+00:00"
@@ -178,7 +178,7 @@ DENIED = ClientError({"Error": {"Code": "AccessDeniedException", "Message": "not
 @pytest.fixture
 def emr(monkeypatch: pytest.MonkeyPatch) -> Played:
     played = Played()
-    monkeypatch.setattr("pomona_airflow.cluster.time.sleep", lambda _: None)
+    monkeypatch.setattr("pomona_airflow.emr.cluster.time.sleep", lambda _: None)
     monkeypatch.setattr(Clusters, "of", classmethod(lambda cls, deployment: cls(deployment, played)))
     for name, value in PLACES.items():
         monkeypatch.setenv(name, value)
@@ -285,7 +285,7 @@ def fired(number: str, *, in_s: float = 60) -> dict[str, Any]:
     async def first() -> dict[str, Any]:
         trigger = ClusterTrigger(cluster=number, deadline=(datetime.now(UTC) + timedelta(seconds=in_s)).isoformat())
         path, arguments = trigger.serialize()
-        assert path == "pomona_airflow.cluster_trigger.ClusterTrigger"
+        assert path == "pomona_airflow.emr.cluster_trigger.ClusterTrigger"
         async for event in ClusterTrigger(**arguments).run():
             return dict(event.payload)
         raise AssertionError("no event")
@@ -306,7 +306,7 @@ def test_the_trigger_waits_as_long_as_the_cluster_starts(emr: Played, monkeypatc
         if len(waits) == 3:
             emr.clusters[number]["Status"]["State"] = "RUNNING"
 
-    monkeypatch.setattr("pomona_airflow.cluster_trigger.asyncio.sleep", waited)
+    monkeypatch.setattr("pomona_airflow.emr.cluster_trigger.asyncio.sleep", waited)
     assert fired(number) == {"cluster": number, "late": False}
     assert waits == [15, 15, 15]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pomona_airflow.deployment import PROJECT, Deployment, dotenv, of_others
-from pomona_airflow.setting_checks import BadSetting, slug
+from pomona_airflow.settings.checks import BadSetting, slug
 
 
 def test_every_variable_that_is_read_stands_in_the_example_with_a_comment_and_no_other() -> None:

@@ -7,15 +7,15 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import psutil
 import pytest
 
-from pomona_airflow import java, leash, spark_home
 from pomona_airflow.deployment import PROJECT, Deployment
-from pomona_airflow.engine_local import Engine
+from pomona_airflow.spark import java, leash, spark_home
+from pomona_airflow.spark.engine_local import Engine
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -48,15 +48,8 @@ def at_work(deployment: Deployment, folder: Path) -> tuple[Engine, threading.Thr
     engine = Engine(deployment)
     thread = threading.Thread(target=lambda: codes.append(engine.run("slow", [str(sign)], application=script)))
     thread.start()
-    wait_for(sign)
+    wait_until(sign.exists, 60, "batch of the job")
     return engine, thread, codes
-
-
-def wait_for(sign: Path) -> None:
-    deadline = time.monotonic() + 60
-    while not sign.exists():
-        assert time.monotonic() < deadline, "the job did not come to its batch"
-        time.sleep(0.1)
 
 
 def session_of(engine: Engine) -> int:
@@ -112,11 +105,11 @@ def test_a_task_that_is_itself_killed_leaves_no_job_behind(deployment: Deploymen
     script.write_text(WORKING)
     program = (
         "import sys; from pathlib import Path; from pomona_airflow.deployment import Deployment\n"
-        "from pomona_airflow.engine_local import Engine\n"
+        "from pomona_airflow.spark.engine_local import Engine\n"
         "Engine(Deployment.from_environment()).run('slow', [sys.argv[2]], application=Path(sys.argv[1]))"
     )
     task = subprocess.Popen([sys.executable, "-c", program, str(script), str(sign)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    wait_for(sign)
+    wait_until(sign.exists, 60, "batch of the job")
     below = psutil.Process(task.pid).children(recursive=True)
     assert len(below) >= 4
     task.kill()

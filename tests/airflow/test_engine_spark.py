@@ -14,11 +14,11 @@ import pytest
 from airflow.sdk import Connection
 
 from pomona.s3 import S3
-from pomona_airflow import s3a, spark_home
 from pomona_airflow.code_zip import code_zip
 from pomona_airflow.deployment import PROJECT, Deployment, NotReady
-from pomona_airflow.engine_spark import Engine, NoMaster, master_of
-from pomona_airflow.s3_jars import NoJars
+from pomona_airflow.spark import s3a, spark_home
+from pomona_airflow.spark.engine_spark import Engine, NoMaster, master_of
+from pomona_airflow.spark.s3_jars import NoJars
 
 STANDALONE: dict[str, Any] = {"conn_type": "spark", "host": "spark://master:7077"}
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from pomona_airflow.deployment import PROJECT, Deployment, NotReady
-from pomona_airflow.s3a import events_in
-from pomona_airflow.spark_home import CONF, LOOPBACK, home_of
+from pomona_airflow.spark.s3a import events_in
+from pomona_airflow.spark.spark_home import CONF, LOOPBACK, home_of
 from run.history import options
 
 

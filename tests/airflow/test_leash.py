@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pomona_airflow import leash
+from pomona_airflow.spark import leash
 
 # Like Spark's daemon: a process group of its own, and deaf to SIGTERM.
 DEAF = """

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from pomona_airflow.deployment import PROJECT, Deployment, NotReady
-from pomona_airflow.packages import environment_name, missing, packages
+from pomona_airflow.emr.packages import environment_name, missing, packages
 from run import environment_archive, package
 from tests.test_imports import files, imports
 

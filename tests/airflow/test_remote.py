@@ -252,8 +252,8 @@ def test_a_refusal_that_stays_is_one_line_and_what_passes_is_none() -> None:
 def test_the_command_sent_to_aws_is_one_that_the_job_accepts_and_holds_no_secret(engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from airflow.sdk import DAG
 
+    from pomona_airflow.emr.packages import Packages
     from pomona_airflow.engines import engine_of
-    from pomona_airflow.packages import Packages
     from pomona_airflow.stage_operator import StageOperator
 
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not-for-arguments")
@@ -285,7 +285,7 @@ def test_a_step_leads_to_the_console_and_once_there_is_a_primary_node_to_sparks_
 ) -> None:
     from types import SimpleNamespace
 
-    from pomona_airflow.engine_emr import Engine
+    from pomona_airflow.emr.engine_emr import Engine
 
     told = {"Cluster": {"MasterPublicDnsName": host} if host else {}}
     client = SimpleNamespace(meta=SimpleNamespace(region_name="eu-west-1"), describe_cluster=lambda **_: told)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from pomona_airflow import s3_jars
-from pomona_airflow.s3_jars import Jar, NoJars, fetch, listed, present
+from pomona_airflow.spark import s3_jars
+from pomona_airflow.spark.s3_jars import Jar, NoJars, fetch, listed, present
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ def test_what_a_killed_fetch_left_is_taken_away(two: list[Jar], tmp_path: Path, 
 
 
 def test_missing_jars_are_counted_and_the_remedy_named(two: list[Jar], tmp_path: Path) -> None:
-    with pytest.raises(NoJars, match=r"^2 of 2 jars for s3:// places are missing in .*: run make s3-jars$"):
+    with pytest.raises(NoJars, match=r"^2 of 2 jars for event logs on s3:// are missing in .*: run make s3-jars$"):
         present(tmp_path)
 
 

@@ -18,9 +18,10 @@ import pytest
 from pomona import snapshots, tracking
 from pomona.command import run_key
 from pomona.lake import Lake
-from pomona_airflow import spark_home
 from pomona_airflow.deployment import PROJECT
-from tests.standalone_airflow import StandaloneAirflow, wait_until
+from pomona_airflow.spark import spark_home
+from tests.standalone_airflow import StandaloneAirflow
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.heavy, pytest.mark.timeout(5400)]
 NAME = "arriving"

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -14,6 +12,7 @@ import pytest
 
 from tests.conftest import PROJECT
 from tests.spark_cluster import Cluster
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.heavy, pytest.mark.timeout(900)]
 SLOW = """
@@ -30,16 +29,9 @@ SparkSession.builder.appName("slow").getOrCreate().range(2).mapInArrow(slow_with
 """
 SUBMIT = """
 import sys; from pathlib import Path; from pomona_airflow.deployment import Deployment
-from pomona_airflow.engine_spark import Engine
+from pomona_airflow.spark.engine_spark import Engine
 Engine(Deployment.from_environment()).run('slow', [sys.argv[2]], application=Path(sys.argv[1]))
 """
-
-
-def wait_for(true: Callable[[], bool], what: str, seconds: float = 120) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, what
-        time.sleep(0.2)
 
 
 def executors(cluster: Cluster) -> list[psutil.Process]:
@@ -53,7 +45,7 @@ def test_a_task_killed_outright_leaves_no_application_and_no_executor(cluster, t
     environment = {**os.environ, **cluster.environment, "POMONA_STATE": str(PROJECT / ".pomona"), "POMONA_SPARK_EXECUTOR_MEMORY": "700m"}
     with (tmp_path / "task.log").open("wb") as log:
         task = subprocess.Popen([sys.executable, "-c", SUBMIT, str(script), str(sign)], env=environment, stdout=log, stderr=log)
-    wait_for(sign.exists, "no executor came to its batch")
+    wait_until(sign.exists, 120, "executor at its batch")
     assert len(cluster.applications()) == 1
     at_work = executors(cluster)
     assert len(at_work) >= 3, "an executor, its Python daemon, its Python worker"
@@ -62,7 +54,7 @@ def test_a_task_killed_outright_leaves_no_application_and_no_executor(cluster, t
     task.wait()
     _, alive = psutil.wait_procs(below, timeout=30)
     assert alive == []
-    wait_for(lambda: cluster.applications() == [], "the master still has the application", 60)
+    wait_until(lambda: cluster.applications() == [], 60, "end of the application at the master")
     _, alive = psutil.wait_procs(at_work, timeout=60)
     assert [process for process in alive if process.status() != psutil.STATUS_ZOMBIE] == []
 

@@ -15,8 +15,8 @@ import psutil
 import pytest
 
 from pomona.stages import STAGES
-from pomona_airflow import leash, s3_jars
 from pomona_airflow.deployment import Deployment
+from pomona_airflow.spark import leash, s3_jars
 from tests.cluster.conftest import KNOBS, Chain
 from tests.s3_server import Server, free_port
 from tests.secret_watch import Passersby, holders

@@ -12,8 +12,8 @@ import pytest
 
 from pomona import command
 from pomona.knobs import resolve
-from pomona_airflow import s3_jars
 from pomona_airflow.deployment import Deployment
+from pomona_airflow.spark import s3_jars
 from tests.conftest import PROJECT, SMALL
 from tests.secret_watch import Passersby, holders
 
@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.heavy, pytest.mark.timeout(900)]
 SECRETS = ("recognisable-secret-key-of-a-role", "recognisable-session-token-of-a-role")
 SUBMIT = """
 import sys; from pomona_airflow.deployment import Deployment
-from pomona_airflow.engine_local import Engine
+from pomona_airflow.spark.engine_local import Engine
 sys.exit(Engine(Deployment.from_environment()).run(sys.argv[1], sys.argv[1:]))
 """
 

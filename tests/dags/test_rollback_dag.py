@@ -18,7 +18,7 @@ from pomona.lake import Lake
 from pomona.stages import STAGES
 from pomona_airflow.deployment import PROJECT, Deployment
 from pomona_airflow.rollback_operator import RollbackOperator
-from pomona_airflow.setting_checks import BadSetting
+from pomona_airflow.settings.checks import BadSetting
 
 FOLDER = PROJECT / "dags"
 RUN = "manual__2026-01-02T03-04-05-00-00"

@@ -8,7 +8,7 @@ from airflow.sdk import DAG
 
 from pomona.command import Place, parse
 from pomona_airflow.deployment import PROJECT, Deployment
-from pomona_airflow.setting_checks import BadSetting
+from pomona_airflow.settings.checks import BadSetting
 from pomona_airflow.tidy_operator import TidyOperator
 
 RUN = "scheduled__2026-01-04T04-00-00-00-00"

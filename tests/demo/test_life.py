@@ -9,8 +9,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from pomona import reigns, tracking
 from pomona.lake import Lake
 from pomona_airflow.deployment import PROJECT
 from run.demo import NAME
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.heavy, pytest.mark.timeout(3600)]
 # Of a machine that is busy with something else: a minute of one that is not.
@@ -45,7 +45,7 @@ class Demo:
         return self.out.read_text(encoding="utf-8")
 
     def until(self, words: str, timeout_s: float) -> None:
-        eventually(lambda: words in self.said or self.process.poll() is not None, timeout_s)
+        wait_until(lambda: words in self.said or self.process.poll() is not None, timeout_s, f"{words!r}")
         assert words in self.said, self.said
 
     def left(self) -> list[psutil.Process]:
@@ -58,13 +58,6 @@ def _lake_of(process: psutil.Process) -> str:
         return str(process.environ().get("POMONA_LAKE", ""))
     except psutil.Error:
         return ""
-
-
-def eventually(true: Callable[[], Any], timeout_s: float) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not true():
-        assert time.monotonic() < deadline, f"not in {timeout_s:.0f} s"
-        time.sleep(0.5)
 
 
 @pytest.fixture
@@ -154,7 +147,7 @@ def test_killed_it_leaves_no_process_and_the_next_begins_afresh_in_its_folder(de
     assert other.stderr.startswith("another make demo is at work in ")
     demo.process.kill()
     demo.process.wait()
-    eventually(lambda: not demo.left(), 60)
+    wait_until(lambda: not demo.left(), 60, "end of what the demo started")
     again = Demo(demo.folder)
     try:
         # By then ingest has made the lake.

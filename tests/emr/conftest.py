@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -27,25 +26,17 @@ own_airflow.use()
 from pomona.knobs import resolve  # noqa: E402
 from pomona.lake import Lake  # noqa: E402
 from pomona.s3 import S3  # noqa: E402
-from pomona_airflow import packages  # noqa: E402
 from pomona_airflow.deployment import Deployment  # noqa: E402
+from pomona_airflow.emr import packages  # noqa: E402
 from tests.emr.aws import Account  # noqa: E402
 from tests.emr.node import Node, wrapped  # noqa: E402
 from tests.emr.runner import Runner  # noqa: E402
+from tests.waiting import wait_until  # noqa: E402
 
 SECRET = "recognisable-secret-of-the-account"
 # What `make run` keeps for a name is in the project; two sessions at once have a folder each.
 NAME = f"onaws{os.getpid()}"
 BUCKET = "pomona"
-
-
-def wait_until(found: Callable[[], Any], seconds: float, what: str) -> Any:
-    """What `found` answers, once that is true."""
-    end = time.monotonic() + seconds
-    while not (answer := found()):
-        assert time.monotonic() < end, f"no {what} in {seconds:.0f} s"
-        time.sleep(0.1)
-    return answer
 
 
 @dataclass(frozen=True)
@@ -212,7 +203,7 @@ def tracking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     uri = f"http://127.0.0.1:{port}"
     wait_until(lambda: _answers(f"{uri}/health"), 120, f"MLflow: {folder}/log")
     yield uri
-    from pomona_airflow import leash
+    from pomona_airflow.spark import leash
 
     leash.end(process.pid)
     process.wait()

@@ -7,7 +7,7 @@ import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from pomona_airflow.java import java_home
+from pomona_airflow.spark.java import java_home
 from tests import spark35
 from tests.emr.submission import Submission
 from tests.s3_server import Server

@@ -15,7 +15,7 @@ from typing import Any
 
 import psutil
 
-from pomona_airflow import leash
+from pomona_airflow.spark import leash
 from tests.emr.aws import Account
 from tests.emr.node import Node
 from tests.emr.on_ec2 import LIVE

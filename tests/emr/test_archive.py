@@ -18,7 +18,7 @@ from demo.orchard import KINDS, draw
 from pomona.lake import Lake
 from pomona_airflow.code_zip import code_zip
 from pomona_airflow.deployment import NotReady
-from pomona_airflow.java import java_home
+from pomona_airflow.spark.java import java_home
 from run import clean_root, environment_archive
 from tests import spark35
 from tests.conftest import PROJECT, SMALL

@@ -24,14 +24,14 @@ from pomona.lake import Lake
 from pomona.landing import Landing
 from pomona.s3 import S3
 from pomona.storage import storage
-from pomona_airflow.cluster import Cluster, Clusters
-from pomona_airflow.cluster_operators import CreateCluster, TerminateCluster
-from pomona_airflow.cluster_trigger import ClusterTrigger
 from pomona_airflow.deployment import PROJECT, Deployment
+from pomona_airflow.emr.cluster import Cluster, Clusters
+from pomona_airflow.emr.cluster_operators import CreateCluster, TerminateCluster
+from pomona_airflow.emr.cluster_trigger import ClusterTrigger
 from tests.emr.aws import Account
-from tests.emr.conftest import wait_until
 from tests.emr.refusal import Refusal
 from tests.s3_server import Server
+from tests.waiting import wait_until
 
 FOLDER = Path(__file__).with_name("dags")
 
@@ -287,7 +287,7 @@ def test_a_ready_cluster_outlives_a_worker_that_comes_back_from_the_dead(runs: R
 
 def test_a_creator_whose_worker_dies_is_followed_by_one_that_finds_the_same_cluster(runs: Runs) -> None:
     runs.account.ec2.start_s = 600
-    program = f"from pomona_airflow.cluster_operators import CreateCluster; CreateCluster().execute({context('r')})"
+    program = f"from pomona_airflow.emr.cluster_operators import CreateCluster; CreateCluster().execute({context('r')})"
     first = subprocess.Popen([sys.executable, "-c", program])
     wait_until(lambda: runs.account.ec2.live(), 240, "cluster")
     first.kill()
@@ -334,7 +334,7 @@ def test_a_cluster_that_could_not_be_ended_is_seen_and_the_next_run_ends_it(runs
         patched.setattr(runs.account.ec2, "only_TerminateJobFlows", refused)
         run = runs.run()
     assert states(run) == {"run": "success", **dict.fromkeys(TASKS, "success"), "terminate_cluster": "failed"}
-    assert "by python -m pomona_airflow.cluster --end" in "".join(capfd.readouterr())
+    assert "by python -m pomona_airflow.emr.cluster --end" in "".join(capfd.readouterr())
     (left,) = set(runs.worked(run).values())
     runs.run()
     assert runs.clusters()[left] == "TERMINATED"

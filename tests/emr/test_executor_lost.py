@@ -12,7 +12,8 @@ from pomona_airflow.engines import engine_of
 from pomona_airflow.remote import Errand
 from pomona_airflow.stage_operator import StageOperator
 from tests.emr.aws import Account
-from tests.emr.conftest import Place, sent, wait_until
+from tests.emr.conftest import Place, sent
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.heavy, pytest.mark.timeout(600)]
 RUN = "one"

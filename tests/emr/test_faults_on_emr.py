@@ -20,10 +20,11 @@ import pytest
 
 from pomona.command import run_key
 from tests.emr.aws import Account
-from tests.emr.conftest import Place, placed, wait_until
+from tests.emr.conftest import Place, placed
 from tests.emr.on_ec2 import LIVE
 from tests.s3_server import Server
 from tests.standalone_airflow import StandaloneAirflow
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.heavy, pytest.mark.timeout(900)]
 DAGS = Path(__file__).with_name("one_stage")

@@ -8,9 +8,9 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.emr.aws import Account
-from tests.emr.conftest import wait_until
 from tests.emr.on_serverless import ROLE
 from tests.emr.submission import BadSubmission, Submission
+from tests.waiting import wait_until
 
 ON_DEMAND = {"TargetOnDemandCapacity": 2, "InstanceTypeConfigs": [{"InstanceType": "m5.xlarge"}]}
 FLEETS = [{"InstanceFleetType": "CORE", **ON_DEMAND}]

@@ -21,8 +21,9 @@ from pomona.promotions import LakeLedger
 from pomona.stages import STAGES
 from run.airflow_home import BIN, AirflowHome
 from tests.conftest import PROJECT
-from tests.emr.conftest import KNOBS, NAME, SECRET, Place, sent, wait_until
+from tests.emr.conftest import KNOBS, NAME, SECRET, Place, sent
 from tests.secret_watch import Passersby, holders
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.heavy, pytest.mark.timeout(1500)]
 GoBack = Callable[[Place], subprocess.CompletedProcess[str]]

@@ -14,9 +14,9 @@ from pomona import command
 from pomona.knobs import resolve
 from pomona.lake import Lake
 from pomona.stages import STAGES
-from pomona_airflow import leash, spark_home
 from pomona_airflow.deployment import Deployment
-from pomona_airflow.engine_local import Engine
+from pomona_airflow.spark import leash, spark_home
+from pomona_airflow.spark.engine_local import Engine
 from tests.conftest import SMALL
 
 pytestmark = [pytest.mark.heavy, pytest.mark.timeout(1800)]

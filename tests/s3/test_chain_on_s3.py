@@ -14,7 +14,7 @@ from pomona.knobs import resolve
 from pomona.lake import Lake
 from pomona.s3 import S3
 from pomona.stages import STAGES
-from pomona_airflow.engine_local import Engine
+from pomona_airflow.spark.engine_local import Engine
 from tests.conftest import SMALL, Runs
 from tests.s3_server import deployment_of
 

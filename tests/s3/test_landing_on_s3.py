@@ -23,7 +23,7 @@ from pomona.labels.annotations import files, gather
 from pomona.lake import Lake
 from pomona.landing import Landing, Unsteady
 from pomona_airflow.deployment import Deployment
-from pomona_airflow.engine_local import Engine
+from pomona_airflow.spark.engine_local import Engine
 from tests.s3.fault_proxy import FaultProxy
 from tests.s3_server import Server
 

@@ -20,7 +20,7 @@ from pomona.knobs import resolve
 from pomona.lake import Lake
 from pomona.s3 import S3
 from pomona_airflow.deployment import Deployment
-from pomona_airflow.engine_local import Engine
+from pomona_airflow.spark.engine_local import Engine
 from pomona_airflow.stage_operator import StageOperator
 from tests import s3_server
 from tests.conftest import PROJECT, SMALL

@@ -8,9 +8,9 @@ from typing import Any
 from airflow.sdk import DAG, BaseOperator
 
 from pomona.command import run_key
-from pomona_airflow.cluster import cluster_of
-from pomona_airflow.cluster_operators import around
 from pomona_airflow.deployment import Deployment
+from pomona_airflow.emr.cluster import cluster_of
+from pomona_airflow.emr.cluster_operators import around
 from pomona_airflow.form import params
 
 

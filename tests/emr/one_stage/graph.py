@@ -6,8 +6,8 @@ from datetime import timedelta
 
 from airflow.sdk import DAG
 
-from pomona_airflow.cluster_operators import around
 from pomona_airflow.deployment import Deployment
+from pomona_airflow.emr.cluster_operators import around
 from pomona_airflow.form import params
 from pomona_airflow.stage_operator import StageOperator
 

@@ -1,7 +1,7 @@
-"""The jars that Spark reads and writes S3 with: fetched once by `make s3-jars`, each checked against conf/s3-jars.txt.
+"""The jars that Spark reads and writes event logs on S3 with: fetched once by `make s3-jars`, each checked against conf/s3-jars.txt.
 
 PySpark brings no S3A. Ivy, which it does bring, fetches what the list names; a machine without a way out gets the same files copied
-into the folder by hand (`python -m pomona_airflow.s3_jars --list` names them).
+into the folder by hand (`python -m pomona_airflow.spark.s3_jars --list` names them).
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pomona_airflow.deployment import PROJECT, Deployment, NotReady
-from pomona_airflow.java import java_home
-from pomona_airflow.s3a import on_s3
+from pomona_airflow.spark.java import java_home
+from pomona_airflow.spark.s3a import on_s3
 
 LIST = PROJECT / "conf" / "s3-jars.txt"
 _SETTINGS = PROJECT / "conf" / "ivy.xml"
@@ -66,12 +66,12 @@ def present(folder: Path) -> list[Path]:
     files = [folder / jar.file for jar in listed()]
     missing = [file for file in files if not file.is_file()]
     if missing:
-        raise NoJars(f"{len(missing)} of {len(files)} jars for s3:// places are missing in {folder}: run make s3-jars")
+        raise NoJars(f"{len(missing)} of {len(files)} jars for event logs on s3:// are missing in {folder}: run make s3-jars")
     return files
 
 
 def needed(deployment: Deployment) -> list[Path]:
-    """The jars that Spark must have for this deployment: all of them when it opens anything on S3, else none.
+    """The jars that Spark must have for this deployment: all of them when its event logs lie on S3, else none.
 
     Raises
     ------
@@ -106,7 +106,7 @@ def fetch(folder: Path) -> str:
                     (Path(scratch) / jar.file).replace(folder / jar.file)
     size = sum(file.stat().st_size for file in present(folder)) / 1e6
     seconds = time.monotonic() - started
-    return f"{len(listed())} jars for s3:// places, {size:.0f} MB, {len(wanted)} of them fetched in {seconds:.1f} s: {folder}"
+    return f"{len(listed())} jars for event logs on s3://, {size:.0f} MB, {len(wanted)} of them fetched in {seconds:.1f} s: {folder}"
 
 
 def _fetch_into(scratch: Path, wanted: list[Jar]) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pomona_airflow import setting_checks as check
-from pomona_airflow.setting_checks import BadSetting, Read
+from pomona_airflow.settings import checks as check
+from pomona_airflow.settings.checks import BadSetting, Read
 
 if TYPE_CHECKING:
     from pomona.command import Drift

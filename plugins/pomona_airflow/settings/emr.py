@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from pomona_airflow import setting_checks as check
-from pomona_airflow.setting_checks import BadSetting, Read
+from pomona_airflow.settings import checks as check
+from pomona_airflow.settings.checks import BadSetting, Read
 
 # m6g, c7gn, r8gd, …: a g behind the generation; g4dn and its like begin with theirs.
 _GRAVITON = re.compile(r"[a-z]+\d+g|a1\.")
@@ -59,7 +59,7 @@ def read_emr(read: Read, *, lake: str) -> Emr:
         packages=check.place("POMONA_EMR_PACKAGES", read("POMONA_EMR_PACKAGES") or f"{lake}/_packages"),
         logs=check.place("POMONA_EMR_LOGS", read("POMONA_EMR_LOGS") or f"{lake}/_logs"),
         release=check.matching(
-            "POMONA_EMR_RELEASE", read("POMONA_EMR_RELEASE") or "emr-7.13.0", r"emr-7\.1\d\.\d+", "emr-7.10.0 or a later 7"
+            "POMONA_EMR_RELEASE", read("POMONA_EMR_RELEASE") or "emr-7.13.0", r"emr-7\.[1-9]\d\.\d+", "emr-7.10.0 or a later 7"
         ),
         connection=read("POMONA_EMR_CONNECTION") or None,
         poll_s=check.number(read, "POMONA_EMR_POLL_S", 15, 1),

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from pomona_airflow.deployment import Deployment
-from pomona_airflow.s3a import event_log, settings
-from pomona_airflow.spark_home import CONF
+from pomona_airflow.spark.s3a import event_log, settings
+from pomona_airflow.spark.spark_home import CONF
 
 # As YARN and Serverless unpack what is called so behind the #.
 ENVIRONMENT = "environment"

@@ -7,7 +7,7 @@ A trivial job took 14.5 s with plain `spark-submit` and takes 5 s with what is p
 - *Class-data sharing.* Half of the JVM's start is loading 15,000 classes. A rehearsal writes them to an archive that the JVM maps.
   An archive that does not fit (other Java, other jars) is left aside by the JVM itself.
 
-`python -m pomona_airflow.spark_home` prepares both; the second call finds them.
+`python -m pomona_airflow.spark.spark_home` prepares both; the second call finds them.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pomona_airflow.deployment import PROJECT, Deployment
-from pomona_airflow.java import java_home
-from pomona_airflow.s3_jars import needed
-from pomona_airflow.s3a import events_in
+from pomona_airflow.spark.java import java_home
+from pomona_airflow.spark.s3_jars import needed
+from pomona_airflow.spark.s3a import events_in
 
 # Level 1 compiles at once and lightly: a stage's JVM lives for seconds and leaves the arithmetic to NumPy.
 FAST_START = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
@@ -76,7 +76,7 @@ def home_of(deployment: Deployment) -> SparkHome:
     Raises
     ------
     NotReady
-        When Java is missing, or the jars for s3:// places.
+        When Java is missing, or the jars for event logs on s3://.
     """
     return prepared(deployment.state, needed(deployment))
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from pomona.command import run_key
 from pomona_airflow.deployment import Deployment
-from pomona_airflow.emr_settings import Emr
+from pomona_airflow.settings.emr import Emr
 
 NAME_TAG = "pomona:name"
 RUN_TAG = "pomona:run"

@@ -14,10 +14,10 @@ from airflow.providers.apache.spark.hooks.spark_submit import SparkSubmitHook
 from airflow.sdk import Connection
 from airflow.sdk.exceptions import AirflowException
 
-from pomona_airflow import leash
 from pomona_airflow.deployment import PROJECT, Deployment
-from pomona_airflow.s3a import event_log, s3a
-from pomona_airflow.spark_home import CONF, SparkHome, home_of
+from pomona_airflow.spark import leash
+from pomona_airflow.spark.s3a import event_log, s3a
+from pomona_airflow.spark.spark_home import CONF, SparkHome, home_of
 
 APPLICATION = PROJECT / "spark_jobs" / "run_stage.py"
 # The JVM says this before any logging of its own can be told to be quiet.

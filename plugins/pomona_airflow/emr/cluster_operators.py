@@ -13,9 +13,9 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException, Downs
 from pomona.command import run_key
 from pomona.knobs import BadKnob, resolve
 from pomona.stages import SCORE, STAGES
-from pomona_airflow import cluster_records as records
-from pomona_airflow.cluster import Cluster, Clusters
 from pomona_airflow.deployment import Deployment
+from pomona_airflow.emr import cluster_records as records
+from pomona_airflow.emr.cluster import Cluster, Clusters
 from pomona_airflow.links import OutcomeLink
 from pomona_airflow.remote import not_ready
 
@@ -164,7 +164,7 @@ class CreateCluster(BaseOperator):
         self.log.info("%s is ready", cluster.id)
 
     def _defer(self, deployment: Deployment, cluster: Cluster, began: datetime) -> None:
-        from pomona_airflow.cluster_trigger import ClusterTrigger
+        from pomona_airflow.emr.cluster_trigger import ClusterTrigger
 
         deadline = began + (self.execution_timeout or timedelta(minutes=_START_MINUTES))
         # Airflow's own bound is for a triggerer that is not there: it comes later than the trigger's.
@@ -215,7 +215,7 @@ class TerminateCluster(BaseOperator):
             refusal = not_ready(error, "EMR refuses to end the cluster")
             if refusal is None:
                 raise
-            remedy = f"it ends when it was idle for {deployment.emr.idle_minutes} minutes, or by python -m pomona_airflow.cluster --end"
+            remedy = f"it ends when it was idle for {deployment.emr.idle_minutes} minutes, or by python -m pomona_airflow.emr.cluster --end"
             raise AirflowFailException(f"{refusal}; {remedy}") from None
         _reap(self, clusters, context)
 

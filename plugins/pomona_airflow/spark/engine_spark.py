@@ -12,9 +12,9 @@ from airflow.sdk.exceptions import AirflowException
 
 from pomona_airflow.code_zip import code_zip
 from pomona_airflow.deployment import NotReady
-from pomona_airflow.s3_jars import needed
-from pomona_airflow.spark_home import SparkHome
-from pomona_airflow.submit import SubmitEngine
+from pomona_airflow.spark.s3_jars import needed
+from pomona_airflow.spark.spark_home import SparkHome
+from pomona_airflow.spark.submit import SubmitEngine
 
 _MASTER = re.compile(r"spark://[^/\s]+:\d+|k8s://\S+|yarn")
 # As Spark itself tells what it must not show.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from airflow.sdk import Connection
 
-from pomona_airflow.spark_home import LOOPBACK
-from pomona_airflow.submit import SubmitEngine
+from pomona_airflow.spark.spark_home import LOOPBACK
+from pomona_airflow.spark.submit import SubmitEngine
 
 
 class Engine(SubmitEngine):

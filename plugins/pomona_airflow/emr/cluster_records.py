@@ -6,8 +6,8 @@ import logging
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from pomona_airflow.cluster import Cluster, Clusters
 from pomona_airflow.deployment import Deployment
+from pomona_airflow.emr.cluster import Cluster, Clusters
 
 if TYPE_CHECKING:
     from pomona.lake import Lake

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
-from pomona_airflow import driver_log, emr_spark
 from pomona_airflow.deployment import NotReady
-from pomona_airflow.packages import Packages, packages
+from pomona_airflow.emr import driver_log, spark_settings
+from pomona_airflow.emr.packages import Packages, packages
 from pomona_airflow.remote import RemoteEngine, RemoteJob, State
 
 _LIVE = ("SUBMITTED", "PENDING", "SCHEDULED", "QUEUED", "RUNNING")
@@ -64,10 +64,10 @@ class Engine(RemoteEngine):
     def parameters(self, sent: Packages) -> str:
         """What would stand on spark-submit's command line before the application."""
         emr = self.deployment.emr
-        conf = emr_spark.conf(self.deployment, cores=emr.max_executors * _CORES) | {
-            "spark.archives": f"{sent.environment}#{emr_spark.ENVIRONMENT}",
-            "spark.emr-serverless.driverEnv.PYSPARK_DRIVER_PYTHON": emr_spark.PYTHON,
-            "spark.emr-serverless.driverEnv.PYSPARK_PYTHON": emr_spark.PYTHON,
+        conf = spark_settings.conf(self.deployment, cores=emr.max_executors * _CORES) | {
+            "spark.archives": f"{sent.environment}#{spark_settings.ENVIRONMENT}",
+            "spark.emr-serverless.driverEnv.PYSPARK_DRIVER_PYTHON": spark_settings.PYTHON,
+            "spark.emr-serverless.driverEnv.PYSPARK_PYTHON": spark_settings.PYTHON,
             "spark.executor.cores": str(_CORES),
             "spark.driver.cores": str(_CORES),
             # A worker of 4 vCPUs has 8 GB at least.
@@ -75,7 +75,7 @@ class Engine(RemoteEngine):
             "spark.driver.memoryOverhead": "6g",
             "spark.dynamicAllocation.maxExecutors": str(emr.max_executors),
         }
-        return " ".join(shlex.quote(word) for word in [*emr_spark.flags(conf), "--py-files", sent.code])
+        return " ".join(shlex.quote(word) for word in [*spark_settings.flags(conf), "--py-files", sent.code])
 
     def look(self, job: RemoteJob) -> RemoteJob:
         try:

@@ -6,8 +6,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from pomona_airflow import setting_checks as check
-from pomona_airflow.setting_checks import BadSetting, Read
+from pomona_airflow.settings import checks as check
+from pomona_airflow.settings.checks import BadSetting, Read
 
 
 @dataclass(frozen=True)

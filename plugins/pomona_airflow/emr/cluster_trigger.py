@@ -9,8 +9,8 @@ from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from pomona_airflow.cluster import Clusters
 from pomona_airflow.deployment import Deployment
+from pomona_airflow.emr.cluster import Clusters
 
 
 class ClusterTrigger(BaseTrigger):

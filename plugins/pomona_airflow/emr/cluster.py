@@ -1,7 +1,7 @@
 """Clusters of this deployment on EMR: found by name and tags, created once, ended; and those that nobody ended.
 
-python -m pomona_airflow.cluster            the live clusters of this deployment, a line each
-python -m pomona_airflow.cluster --end      ends them; or only those named behind it
+python -m pomona_airflow.emr.cluster            the live clusters of this deployment, a line each
+python -m pomona_airflow.emr.cluster --end      ends them; or only those named behind it
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from pomona.command import run_key
-from pomona_airflow.cluster_request import NAME_TAG, RUN_ID_TAG, RUN_TAG, cluster_name, job_flow
 from pomona_airflow.deployment import Deployment, NotReady
+from pomona_airflow.emr.cluster_request import NAME_TAG, RUN_ID_TAG, RUN_TAG, cluster_name, job_flow
 from pomona_airflow.remote import passes
 
 LOG = logging.getLogger(__name__)
@@ -211,7 +211,9 @@ def cluster_of(deployment: Deployment, run: str) -> str:
 
 def main(words: Sequence[str]) -> int:
     """Lists this deployment's live clusters, or ends them; 0 even when there are none, 2 for an id that is none of them."""
-    parser = argparse.ArgumentParser(prog="python -m pomona_airflow.cluster", description="The live clusters of this deployment on EMR.")
+    parser = argparse.ArgumentParser(
+        prog="python -m pomona_airflow.emr.cluster", description="The live clusters of this deployment on EMR."
+    )
     parser.add_argument("--end", nargs="*", metavar="ID", help="end these, by default all, the one of a run at work included")
     wanted = parser.parse_args(words).end
     deployment = Deployment.from_environment()

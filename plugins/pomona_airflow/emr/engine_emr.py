@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
-from pomona_airflow import driver_log, emr_spark
-from pomona_airflow.cluster import cluster_of
-from pomona_airflow.packages import Packages, packages
+from pomona_airflow.emr import driver_log, spark_settings
+from pomona_airflow.emr.cluster import cluster_of
+from pomona_airflow.emr.packages import Packages, packages
 from pomona_airflow.remote import RemoteEngine, RemoteJob, State
 
 _LIVE = ("PENDING", "RUNNING")
@@ -48,15 +48,15 @@ class Engine(RemoteEngine):
     def command(self, name: str, words: Sequence[str], sent: Packages) -> list[str]:
         """The step's spark-submit. The driver runs on the cluster, for only there is the archive unpacked for it too."""
         emr = self.deployment.emr
-        conf = emr_spark.conf(self.deployment, cores=emr.max_nodes * emr_spark.vcpus(emr.core_types[0])) | {
-            "spark.yarn.appMasterEnv.PYSPARK_PYTHON": emr_spark.PYTHON,
+        conf = spark_settings.conf(self.deployment, cores=emr.max_nodes * spark_settings.vcpus(emr.core_types[0])) | {
+            "spark.yarn.appMasterEnv.PYSPARK_PYTHON": spark_settings.PYTHON,
             "spark.yarn.appMasterEnv.PYTHONUTF8": "1",
             # A driver that is begun anew by YARN would be a second job.
             "spark.yarn.maxAppAttempts": "1",
             "spark.dynamicAllocation.maxExecutors": str(emr.max_nodes),
         }
-        head = ["spark-submit", "--master", "yarn", "--deploy-mode", "cluster", "--name", name, *emr_spark.flags(conf)]
-        archive = f"{sent.environment}#{emr_spark.ENVIRONMENT}"
+        head = ["spark-submit", "--master", "yarn", "--deploy-mode", "cluster", "--name", name, *spark_settings.flags(conf)]
+        archive = f"{sent.environment}#{spark_settings.ENVIRONMENT}"
         return [*head, "--archives", archive, "--py-files", sent.code, sent.entry, *words]
 
     def look(self, job: RemoteJob) -> RemoteJob:

@@ -1,0 +1,1 @@
+"""The groups of variables that `deployment` reads, and what each may be."""

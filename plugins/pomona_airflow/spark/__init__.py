@@ -1,0 +1,1 @@
+"""Stages of this machine's spark-submit: how Spark is started, and the engines that do."""
