@@ -270,6 +270,11 @@ def test_a_call_says_in_words_how_many_arrived_and_how_long_the_oldest_waited():
     assert arrivals.call(100.4, 0).text == "arrival of 1 image, the oldest waited 100 s"
     arrivals.see(files(*map(str, range(1200))), 200)
     assert arrivals.call(261, 0).text == "arrival of 1,200 images, the oldest waited 261 s"
+    anna, ben = ((f"../labels/{name}.csv", 5, "v") for name in ("anna", "ben"))
+    arrivals.see([anna], 300)
+    assert arrivals.call(361, 0).text == "arrival of 1 file of labels, the oldest waited 61 s"
+    arrivals.see([*files("1"), ben, anna], 400)
+    assert arrivals.call(400, 0).text == "arrival of 1 image and 2 files of labels, the oldest waited 100 s"
 
 
 def test_a_csv_with_labels_waits_until_an_ingest_has_seen_it(tmp_path):

@@ -11,7 +11,7 @@ from fastapi.responses import HTMLResponse, Response
 
 from pomona.command import run_key
 from pomona.outcome import BadInput
-from pomona.stages import ROLLBACK, STAGES, TIDY
+from pomona.stages import ROLLBACK, SCORE, STAGES, TIDY
 from pomona_airflow.deployment import Deployment
 from pomona_airflow.links import PREFIX
 
@@ -58,11 +58,13 @@ def start(user: GetUserDep) -> HTMLResponse:
 
 @app.get("/runs/{run}")
 def run(run: str, user: GetUserDep) -> HTMLResponse:
-    """One line for each stage of the run."""
+    """One line for each stage of the run, or for the job that it was."""
     key, lake = run_key(run), _lake(Deployment.from_environment())
     rows = []
-    alone = next((job for job in (ROLLBACK, TIDY) if lake.outcome(key, job.name)), None)
-    for stage, declared in ({alone.name: alone} if alone else STAGES).items():
+    # Runs of two DAGs that a schedule began in the same second have one name.
+    alone = {job.name: job for job in (SCORE, ROLLBACK, TIDY) if lake.outcome(key, job.name)}
+    stages = {} if alone and not lake.outcome(key, next(iter(STAGES))) else STAGES
+    for stage, declared in {**alone, **stages}.items():
         outcome = lake.outcome(key, stage)
         state, line, seconds = (
             (outcome["status"], outcome["line"], f"{outcome['seconds']:.1f} s") if outcome else ("", f"not yet: {declared.help}", "")

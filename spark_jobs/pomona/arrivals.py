@@ -18,6 +18,8 @@ from pomona.leakage import Misplaced, is_ignored, place, split_folders
 LOST_S = 60.0
 """A call that no run has followed after so long was lost on its way."""
 DAY_S = 86_400.0
+LABELS = "../labels/"
+"""Before the path of a file with people's labels, which is none of the landing zone's."""
 
 State = tuple[str, int, str]
 """Path, size and version: one state of one file."""
@@ -46,9 +48,10 @@ class Memory:
 
 @dataclass(frozen=True)
 class Call:
-    """The wish for a run: how many files wait, how long the oldest has, and what to remember of it."""
+    """The wish for a run: how many files of each kind wait, how long the oldest has, and what to remember of it."""
 
     n_images: int
+    n_labels: int
     waited_s: float
     fingerprint: str
     tries: int
@@ -57,7 +60,9 @@ class Call:
     @property
     def text(self) -> str:
         """What started the run, in words."""
-        return f"arrival of {self.n_images:,} {'image' if self.n_images == 1 else 'images'}, the oldest waited {self.waited_s:.0f} s"
+        kinds = ((self.n_images, "image", "images"), (self.n_labels, "file of labels", "files of labels"))
+        arrived = " and ".join(f"{n:,} {one if n == 1 else many}" for n, one, many in kinds if n)
+        return f"arrival of {arrived}, the oldest waited {self.waited_s:.0f} s"
 
 
 @dataclass
@@ -176,7 +181,9 @@ class Arrivals:
         """The call for a run over all that waits; from here on it counts as made."""
         mark = fingerprint(arrival.state for arrival in self._waiting.values())
         repeated = all(arrival.called for arrival in self._waiting.values())
-        made = Call(len(self._waiting), self.waited_s(now), mark, self.memory.tries + 1 if repeated else 0, runs)
+        n_labels = sum(path.startswith(LABELS) for path in self._waiting)
+        tries = self.memory.tries + 1 if repeated else 0
+        made = Call(len(self._waiting) - n_labels, n_labels, self.waited_s(now), mark, tries, runs)
         for arrival in self._waiting.values():
             arrival.called = True
         self._called_at = now

@@ -11,14 +11,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from pomona.arrivals import Arrivals, Call, Patience, State, remembered, waiting
+from pomona.arrivals import LABELS, Arrivals, Call, Patience, State, remembered, waiting
 from pomona.labels.annotations import files
 from pomona.lake import Lake, now
 from pomona.landing import Landing
 from pomona.outcome import File
 from pomona.s3 import S3
 
-_LABELS = "../labels/"
 _KEY = ["path", "size", "version"]
 
 
@@ -71,7 +70,7 @@ class Lookout:
     def _new_labels(self) -> list[State]:
         """The CSVs with people's labels that no ingest has seen as they are now."""
         listed = files(self.labels) if self.labels else []
-        states = [(f"{_LABELS}{file.path}", file.size, file.version) for file in listed]
+        states = [(f"{LABELS}{file.path}", file.size, file.version) for file in listed]
         return [state for state in states if state not in self._known]
 
     def due_s(self, runs: int) -> float:
@@ -123,7 +122,7 @@ def known(lake: Lake, number: int) -> frozenset[State]:
     rejects = lake.read_rows([File(**entry["rejects"])], _KEY).to_pydict()
     here = (state for state, gone in zip(_states(placements), placements["gone_since"], strict=True) if gone is None)
     # Not by their own path: a CSV of that name may lie in the landing zone.
-    labels = ((f"{_LABELS}{path}", size, version) for path, size, version in entry.get("labels", ()))
+    labels = ((f"{LABELS}{path}", size, version) for path, size, version in entry.get("labels", ()))
     return frozenset([*here, *_states(rejects), *labels])
 
 

@@ -45,13 +45,18 @@ def test_the_first_page_says_what_starts_a_run_by_itself(client: TestClient, mon
     assert "nobody watches for them. It also runs by its schedule, <code>0 3 * * *</code>." in text
 
 
-def test_the_page_of_a_tidy_tells_of_it_alone(client: TestClient, tmp_path: Path) -> None:
+@pytest.mark.parametrize("job", ["score", "rollback", "tidy"])
+def test_the_page_of_a_job_that_is_no_stage_tells_of_it_alone(job: str, client: TestClient, tmp_path: Path) -> None:
     outcomes = tmp_path / "lake" / "fruit" / "runs" / KEY / "outcomes"
     outcomes.mkdir(parents=True)
-    (outcomes / "tidy.json").write_text(json.dumps({"status": "done", "line": "3 of 9 runs gone", "seconds": 2.0}))
+    (outcomes / f"{job}.json").write_text(json.dumps({"status": "done", "line": "3 of 9 done", "seconds": 2.0}))
     text = client.get(f"/runs/{RUN}").text
-    assert "3 of 9 runs gone" in text
+    assert "3 of 9 done" in text
     assert "describe" not in text
+    # A schedule may have begun a run of `retrain` in the same second.
+    (outcomes / "ingest.json").write_text(json.dumps({"status": "done", "line": "160 in, 160 kept", "seconds": 3.0}))
+    text = client.get(f"/runs/{RUN}").text
+    assert "3 of 9 done" in text and "160 in, 160 kept" in text and "not yet: computes local descriptors" in text
 
 
 def test_the_page_of_a_run_says_what_started_it(client: TestClient, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from datetime import UTC, datetime
 
 import numpy as np
@@ -96,3 +97,10 @@ def test_the_queue_s_csv_says_nothing_until_labels_are_filled_in() -> None:
         (content, "unlabelled/ä, 1.jpg", "lime", "anna")
     ]
     assert filled.n_unanswered == 1
+
+
+def test_no_cell_of_the_csv_is_a_formula() -> None:
+    data = as_csv([Question("ab" * 32, "=cmd|'/c calc'!A0/1.jpg", "suspect", "-2+3", (("@SUM(A1)", 0.7),))])
+    cells = next(csv.reader(data.decode("utf-8-sig").splitlines()[1:]))
+    assert [cell for cell in cells if cell.startswith(("=", "+", "-", "@"))] == []
+    assert [cells[1], *cells[7:9]] == ["'=cmd|'/c calc'!A0/1.jpg", "'-2+3", "'@SUM(A1)"]

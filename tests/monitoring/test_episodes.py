@@ -42,6 +42,11 @@ def test_after_an_episode_none_begins_for_three_windows_and_what_goes_on_alarmin
     assert phases([2, 2, 0, 2, 2], n_calm=1, n_pause=0) == "cDccD"
 
 
+def test_an_episode_begins_with_an_alarm_and_not_with_a_calm_window_behind_alarms_of_the_pause() -> None:
+    assert phases([2, 2, 0, 0, 0, 0, 2, 2, 0]) == "cDDDpppcc"
+    assert phases([2, 2, 0, 0, 0, 0, 2, 2, 0, 2]) == "cDDDpppccD"
+
+
 def test_alarms_within_an_episode_are_no_evidence_of_another() -> None:
     assert phases([2, 2, 2, 0, 2, 0, 0, 0], n_calm=1, n_pause=0, n_recent=5, n_alarms=2) == "cDDccccc"
 

@@ -30,7 +30,7 @@ Rows = list[dict[str, Any]]
 PROFILE = profile(n_groups=30, n_each=10)
 DRIFT = Drift(window=40, groups=4)
 FIELDS = "number at run champion n_new n_watched n_unknown n_rejects labels windows watch n_waiting waiting rate why scored"
-OF_WINDOW = "n_images n_rejects score scores kind symptoms phase began from to"
+OF_WINDOW = "n_images n_rejects score scores kind symptoms phase began ended from to"
 
 
 def pictures(n: int, *, first: int = 0, **given: Any) -> Rows:
@@ -156,6 +156,26 @@ def test_darker_pictures_begin_an_episode_with_the_second_window_and_it_is_told_
     assert "the pictures themselves have changed (darker than in training" in record.words(found)
     later = days.day("r2", [*dark, *pictures(40, first=80, brightness=0.2)], pictures(40, first=80, brightness=0.2))
     assert (record.began(later), record.line(later), record.words(later)) == ([], "drift goes on", "")
+
+
+def test_the_end_of_an_episode_is_told_and_alarms_in_the_pause_are_called_what_they_are(days: Days) -> None:
+    dark, usual, dark_again = pictures(80, brightness=0.2), pictures(120, first=80), pictures(40, first=200, brightness=0.2)
+    began = days.day("r1", dark)
+    ended = days.day("r2", [*dark, *usual], usual)
+    assert [began["watch"]["phase"], ended["watch"]["phase"]] == ["drift", "pause"]
+    assert [window["ended"] for window in ended["windows"]] == [False, False, True]
+    assert record.line(ended) == "drift has ended"
+    assert record.line(days.day("r3", [*dark, *usual, *dark_again], dark_again)).startswith(
+        "1 of 1 windows alarms, soon after drift: darker"
+    )
+
+
+def test_an_episode_that_began_and_ended_among_the_pictures_of_one_run_is_told_as_both() -> None:
+    windows = [{"began": True, "score": 2.0, "symptoms": ["darker"]}, {"began": False, "ended": True, "score": 0.1, "symptoms": []}]
+    assert (
+        record.line({"why": "", "n_waiting": 0, "windows": windows, "watch": {"phase": "pause"}})
+        == "drift began: darker; it has ended since"
+    )
 
 
 def test_an_alarm_is_remembered_from_one_run_to_the_next(days: Days) -> None:

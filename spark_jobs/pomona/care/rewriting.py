@@ -8,7 +8,7 @@ digest their stage read, and keep saying it: the rewritten manifest lists under 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from pomona import snapshots
@@ -103,7 +103,7 @@ def move_snapshot(lake: Lake, moves: Moves, *, forgotten: str = "") -> None:
     last = snapshots.latest(lake)
     placements = last.placements.assign(part=last.placements["part"].map(lambda part: moves.get(part, part)))
     placements = placements[placements["content"] != forgotten].reset_index(drop=True)
-    if not placements.equals(last.placements) and snapshots.save(lake, snapshots.Snapshot(last.number, placements, last.rejects)) is None:
+    if not placements.equals(last.placements) and snapshots.save(lake, replace(last, placements=placements)) is None:
         raise RuntimeError(f"snapshot {last.number + 1} was written by somebody else while this job held the lake: run it again")
 
 

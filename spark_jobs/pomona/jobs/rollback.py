@@ -121,7 +121,11 @@ def _tried(work: Work, folder: Path) -> str:
     rows = fair(roster, champion.trained_on(folder))
     if not rows.num_rows:
         return f"not scored, for it trained on every test image of run {judged['run']}"
-    found = scored(rows, folder, work)
+    try:
+        found = scored(rows, folder, work)
+    except FileNotFoundError:
+        # `tidy` may be packing parts at this moment: a way back does not wait for it, and the score is no condition.
+        return f"not scored, for images of the last judged run {judged['run']} were moved meanwhile"
     return f"{found.line} of run {judged['run']} that it did not train on"
 
 

@@ -94,6 +94,11 @@ def merged(*sources: Sequence[Question], n: int) -> list[Question]:
     return list(found.values())[:n]
 
 
+def _plain(cell: str) -> str:
+    """The cell so that a spreadsheet takes it for text: whoever names a folder could have a formula worked out there."""
+    return f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
+
+
 def as_csv(questions: Iterable[Question]) -> bytes:
     """The questions as CSV (UTF-8 with its mark, as spreadsheets want it): with labels filled in, it is what `labels/` takes."""
     text = io.StringIO(newline="")
@@ -102,5 +107,6 @@ def as_csv(questions: Iterable[Question]) -> bytes:
     for question in questions:
         prediction, probability = question.suggestions[0] if question.suggestions else ("", None)
         shown = "" if probability is None else f"{probability:.4f}"
-        rows.writerow([question.content, question.path, "", "", "", "", question.why, question.label or "", prediction, shown])
+        told = (question.content, question.path, "", "", "", "", question.why, question.label or "", prediction, shown)
+        rows.writerow([_plain(cell) for cell in told])
     return text.getvalue().encode("utf-8-sig", "backslashreplace")

@@ -77,4 +77,6 @@ def _next(watch: Watch, score: float, rule: Rule) -> Watch:
         return Watch("pause", alarms, 0, watch.n_pause - 1)
     if watch.phase == "pause":
         return Watch("calm", alarms)
-    return Watch("drift" if sum(alarms) >= rule.n_alarms else "calm", alarms)
+    # Behind a pause the alarms may be enough already: an episode begins with one all the same.
+    begins = alarms[-1] and sum(alarms) >= rule.n_alarms
+    return Watch("drift" if begins else "calm", alarms)

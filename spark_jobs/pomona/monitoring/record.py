@@ -68,13 +68,19 @@ def first_symptom(document: Mapping[str, Any]) -> str:
 
 def _state(document: Mapping[str, Any]) -> Iterator[str]:
     windows = document["windows"]
+    phase = document["watch"]["phase"]
     if began(document):
         yield f"drift began: {first_symptom(document)}"
-    elif windows and document["watch"]["phase"] == "drift":
+        if phase != "drift":
+            yield "it has ended since"
+    elif windows and phase == "drift":
         yield "drift goes on"
+    elif any(window.get("ended") for window in windows):
+        yield "drift has ended"
     elif n_alarms := sum(window["score"] >= 1 for window in windows):
         symptom = next(symptom for window in windows if window["score"] >= 1 for symptom in window["symptoms"])
-        yield f"{n_alarms:,} of {len(windows):,} windows {'alarms' if n_alarms == 1 else 'alarm'}, no drift yet: {symptom}"
+        so_far = "soon after drift" if phase == "pause" else "no drift yet"
+        yield f"{n_alarms:,} of {len(windows):,} windows {'alarms' if n_alarms == 1 else 'alarm'}, {so_far}: {symptom}"
     elif windows:
         yield "looks as in training"
 

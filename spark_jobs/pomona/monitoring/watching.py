@@ -169,9 +169,16 @@ def _judged(
 
 def _told(window: Sequence[Row], verdict: Verdict, before: Watch, watch: Watch) -> Document:
     times = sorted(row["at"] for row in window)
-    began = watch.phase == "drift" and before.phase != "drift"
+    drifted, drifts = before.phase == "drift", watch.phase == "drift"
     found = {**verdict._asdict(), "scores": dict(verdict.scores), "symptoms": list(verdict.symptoms)}
-    return {**found, "phase": watch.phase, "began": began, "from": times[0], "to": times[-1]}
+    return {
+        **found,
+        "phase": watch.phase,
+        "began": drifts and not drifted,
+        "ended": drifted and not drifts,
+        "from": times[0],
+        "to": times[-1],
+    }
 
 
 def _why(watching: Watching, last: Document | None, observed: Observed) -> str:
