@@ -166,6 +166,15 @@ def test_a_version_that_is_not_there_is_refused(judged: Runs, lake: Lake) -> Non
         asked(judged, version=9)
 
 
+def test_a_picture_that_is_moved_at_this_moment_costs_the_score_and_not_the_way_back(judged: Runs, lake: Lake) -> None:
+    parts = Path(lake.location("parts/images"))
+    away = parts.rename(parts.with_name("away"))
+    try:
+        assert ": not scored, for images of the last judged run r1 were moved meanwhile; automatic" in asked(judged).line
+    finally:
+        away.rename(parts)
+
+
 def test_without_a_judged_run_the_version_goes_back_unscored(judged: Runs, lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     kept = lake.entry("judged", 1)
     lake.remove("judged")

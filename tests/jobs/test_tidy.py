@@ -35,6 +35,7 @@ from tests.whole_lake import faults, misnamed
 OLDER, COPIES = "older", ("run-1", "run-2", "run-3", "run-4")
 KEY = "sift-1f0efc777a2b"
 THREE_DAYS_S, MONTHS_S = 3 * 86_400.0, 90 * 86_400.0
+LABELS = (("anna.csv", 12, "v"),)
 STAYS = {OLDER, "run-1", "run-3", "run-4"}
 
 
@@ -69,7 +70,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     at.write_rows("parts/images", "images", rows)
     Path(at.location("parts/images/.writing-1")).write_bytes(b"half")
     first = snapshots.latest(at)
-    snapshots.save(at, Snapshot(1, first.placements.assign(first_seen="later"), first.rejects))
+    snapshots.save(at, Snapshot(1, first.placements.assign(first_seen="later"), first.rejects, LABELS))
     empty = scored.latest(at)
     first_state = scored.save(at, replace(empty, rows=scored_rows("one.jpg")))
     assert first_state is not None
@@ -185,7 +186,11 @@ def test_the_next_run_finds_nothing_new_in_the_landing_zone(folder: Path) -> Non
     at = lake_of(folder)
     listed, _, _ = snapshots.locate(Landing(str(folder / "landing")).files(), group_pattern="")
     assert len(listed) == 16
-    assert snapshots.pending(snapshots.latest(at), listed).empty
+    latest = snapshots.latest(at)
+    assert latest.number == 3, "the parts were packed"
+    assert snapshots.pending(latest, listed).empty
+    # A label file that no snapshot knows would call for a run.
+    assert latest.labels == LABELS
 
 
 @pytest.mark.heavy
