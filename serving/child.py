@@ -46,9 +46,14 @@ class Child:
         ------
         ChildGone
         """
-        process = await asyncio.create_subprocess_exec(
-            *command, stdin=PIPE, stdout=PIPE, stderr=PIPE if heard else None, env=_environment(), cwd=PROJECT, limit=_LONGEST_LINE
-        )
+        errors = PIPE if heard else None
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *command, stdin=PIPE, stdout=PIPE, stderr=errors, env=_environment(), cwd=PROJECT, limit=_LONGEST_LINE
+            )
+        except OSError as error:
+            # No memory, no process or no file descriptor is left: that passes.
+            raise ChildGone(f"its process was not started: {error.strerror or error}") from None
         child = cls(process, heard=heard)
         try:
             await child._reply(limit_s=START_LIMIT_S)

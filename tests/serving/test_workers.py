@@ -1,6 +1,8 @@
 """The processes of one version: their own code, a death in the middle of a request, and their end."""
 
 import asyncio
+import errno
+import os
 import time
 from pathlib import Path
 
@@ -90,6 +92,22 @@ def test_a_picture_that_two_processes_died_of_is_given_to_no_third(model, gate):
         return await workers.ask(worker.ANSWER, IMAGES[0])
 
     assert played(model, play, n_workers=1)["label"] == "lemon"
+
+
+def test_a_successor_that_the_system_has_no_room_for_is_tried_again(model, monkeypatch):
+    start, refused = asyncio.create_subprocess_exec, [errno.ENOMEM, errno.EMFILE]
+
+    async def cramped(*words, **given):
+        if refused:
+            raise OSError(number := refused.pop(), os.strerror(number))
+        return await start(*words, **given)
+
+    async def play(workers):
+        monkeypatch.setattr(asyncio, "create_subprocess_exec", cramped)
+        psutil.Process(*workers.pids).kill()
+        return await workers.ask(worker.ANSWER, IMAGES[0])
+
+    assert played(model, play, n_workers=1)["label"] == "lemon" and not refused
 
 
 def test_a_process_that_does_not_answer_in_time_is_killed(model, gate):
