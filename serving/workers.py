@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ ANSWER_LIMIT_S = 30.0
 # Thirty-two photographs with a thousand keypoints each take seconds.
 _PROBES_LIMIT_S = 120.0
 _LONGEST_PAUSE_S = 60.0
+_TEND_S = 5.0
 
 
 class Unanswered(RuntimeError):
@@ -58,6 +60,7 @@ class Workers:
             if isinstance(error, ExceptionGroup):
                 raise ChildGone(str(error.exceptions[0])) from None
             raise
+        self._run(self._tend())
 
     async def ask(self, kind: bytes, data: bytes) -> dict[str, Any]:
         """The reply to an order; of a process that dies over it, another's. A picture that two died of is given to no third.
@@ -132,9 +135,16 @@ class Workers:
             self._idle.put_nowait(child)
             return
         self._children.discard(child)
-        task = asyncio.create_task(self._succeed(child))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._run(self._succeed(child))
+
+    async def _tend(self) -> None:
+        """Finds free processes that died, also where nobody asks anything."""
+        while True:
+            await asyncio.sleep(_TEND_S)
+            for _ in range(self._idle.qsize()):
+                if (child := self._idle.get_nowait()).spoilt:
+                    log.warning("a free process of the version is gone, another takes its place")
+                self._back(child)
 
     async def _succeed(self, child: Child) -> None:
         await child.end()
@@ -147,3 +157,8 @@ class Workers:
                 log.warning("no process takes its place, the next try is in %.0f s: %s", pause_s, error)
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

@@ -94,6 +94,21 @@ def test_a_picture_that_two_processes_died_of_is_given_to_no_third(model, gate):
     assert played(model, play, n_workers=1)["label"] == "lemon"
 
 
+def test_a_free_process_that_dies_is_succeeded_without_being_asked(model, monkeypatch):
+    monkeypatch.setattr("serving.workers._TEND_S", 0.1)
+
+    async def play(workers):
+        (dead,) = workers.pids
+        psutil.Process(dead).kill()
+        deadline = time.monotonic() + 30
+        while workers.pids in ([], [dead]) and time.monotonic() < deadline:
+            await asyncio.sleep(0.1)
+        return workers.pids, dead
+
+    (pid,), dead = played(model, play, n_workers=1)
+    assert pid != dead
+
+
 def test_a_successor_that_the_system_has_no_room_for_is_tried_again(model, monkeypatch):
     start, refused = asyncio.create_subprocess_exec, [errno.ENOMEM, errno.EMFILE]
 
