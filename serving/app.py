@@ -100,7 +100,9 @@ def create_app(following: Following, *, limits: Limits, sample: Sample) -> FastA
         """200 when images are answered, 503 with the reason when not; either way how the service stands to the alias."""
         try:
             serving = following.serving
-        except NoChampion as error:
+            if not serving.workers.pids:
+                raise Unanswered(f"no process of version {serving.version} lives; others are started, the service's log says more")
+        except (NoChampion, Unanswered) as error:
             return _json({"detail": str(error), "following": following.standing()}, status=503, headers=_later(LOOK_S))
         return _json({"status": "ok", "version": serving.version, "following": following.standing()})
 

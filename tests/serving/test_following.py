@@ -200,3 +200,14 @@ def test_the_process_that_asks_mlflow_is_succeeded_when_it_dies(tmp_path):
         crown(uri, "drawn", 2)
         eventually(client, in_step(2))
         assert [each.pid != registry.pid for each in below(process, "serving.registry")] == [True]
+
+
+def test_the_service_is_ill_while_none_of_its_processes_lives_and_recovers_unasked(tmp_path):
+    uri = register(tmp_path, "drawn", "r1")
+    crown(uri, "drawn", 1)
+    with service(uri, "drawn", tmp_path / "service.log", "--workers", "1") as (client, process):
+        (worker,) = below(process, "worker.py")
+        worker.kill()
+        ill = eventually(client, lambda following: following["status_code"] == 503)
+        assert ill["detail"] == "no process of version 1 lives; others are started, the service's log says more"
+        assert eventually(client, in_step(1))["status_code"] == 200
