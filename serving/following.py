@@ -56,6 +56,16 @@ class FollowUp:
     reason: str | None = None
 
 
+@dataclass(frozen=True)
+class _Refused:
+    """A version that was not taken, why, when it is tried again, and how long after it was tried."""
+
+    version: int
+    reason: str
+    retry_at: float
+    pause_s: float
+
+
 class Following:
     """The champion of one name, as it is or as it was when it could last be taken."""
 
@@ -67,7 +77,7 @@ class Following:
         self._command = [sys.executable, "-m", "serving.registry", name, tracking]
         self._registry: Child | None = None
         self._serving: Serving | None = None
-        self._retry_at, self._pause_s = 0.0, _FIRST_PAUSE_S
+        self._refused: _Refused | None = None
         self._retiring: set[asyncio.Task[None]] = set()
 
     @property
@@ -106,24 +116,27 @@ class Following:
         except _NotTaken as error:
             return self._note(FollowUp("unknown", reason=str(error)))
         number, serving = self.champion, self._serving
+        if self._refused is not None and self._refused.version != number:
+            self._refused = None
         if number is None:
             self._note(FollowUp("no champion"))
         elif serving is not None and serving.version == number:
             self._note(FollowUp("in step", number))
-        elif self.follow_up.state != "not taken" or self.follow_up.version != number or time.monotonic() >= self._retry_at:
+        elif self._refused is not None and time.monotonic() < self._refused.retry_at:
+            self._note(FollowUp("not taken", number, self._refused.reason))
+        else:
             await self._follow(number)
         return None
 
     async def _follow(self, number: int) -> None:
         """Takes the version; when it is not taken, notes why and when it is tried again."""
-        if self.follow_up.version != number:
-            self._pause_s = _FIRST_PAUSE_S
         self._note(FollowUp("taking", number))
         try:
             taken = await self._take(number)
         except (_NotTaken, ChildGone) as error:
-            self._retry_at, self._pause_s = time.monotonic() + self._pause_s, min(2 * self._pause_s, _LONGEST_PAUSE_S)
-            return self._note(FollowUp("not taken", number, str(error)))
+            return self._refuse(number, str(error))
+        except OSError as error:
+            return self._refuse(number, f"its folder cannot be made here: {error.strerror or error}")
         if taken is None:
             return None
         old, self._serving = self._serving, taken
@@ -133,6 +146,11 @@ class Following:
             self._retiring.add(task)
             task.add_done_callback(self._retiring.discard)
         return None
+
+    def _refuse(self, number: int, reason: str) -> None:
+        pause_s = _FIRST_PAUSE_S if self._refused is None else min(2 * self._refused.pause_s, _LONGEST_PAUSE_S)
+        self._refused = _Refused(number, reason, time.monotonic() + pause_s, pause_s)
+        self._note(FollowUp("not taken", number, reason))
 
     async def _take(self, number: int) -> Serving | None:
         """The version, proved and ready; None when the alias has moved on meanwhile."""

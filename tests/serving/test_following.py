@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
+import os
 import signal
 import sys
 import threading
@@ -10,10 +13,14 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import httpx
 import pytest
 
+from serving.following import Following
+from serving.registry import LOOK
 from tests.serving.services import (
     IMAGES,
     all_gone,
@@ -211,3 +218,65 @@ def test_the_service_is_ill_while_none_of_its_processes_lives_and_recovers_unask
         ill = eventually(client, lambda following: following["status_code"] == 503)
         assert ill["detail"] == "no process of version 1 lives; others are started, the service's log says more"
         assert eventually(client, in_step(1))["status_code"] == 200
+
+
+class Broken(Following):
+    """Follows an alias, by a clock of its own, whose versions cannot be fetched; `tried` are the seconds at which it tried to."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        super().__init__(name="drawn", tracking="", n_workers=1)
+        self.alias: dict[str, Any] = {"version": 3}
+        self.clock, self.tried = 0, []
+        self._registry = SimpleNamespace(spoilt=False, ask=self._reply)
+        monkeypatch.setattr("serving.following.time", SimpleNamespace(monotonic=lambda: self.clock))
+
+    async def _reply(self, kind: bytes, data: bytes, *, limit_s: float) -> dict[str, Any]:
+        if kind == LOOK:
+            return self.alias
+        self.tried.append(self.clock)
+        return {"problem": "it is broken"}
+
+    def looked(self, until_s: int) -> list[int]:
+        """What it tried up to that second, with a look in each."""
+
+        async def look() -> None:
+            while self.clock < until_s:
+                await self._look()
+                self.clock += 1
+
+        asyncio.run(look())
+        return self.tried
+
+
+def test_a_version_that_is_not_taken_is_tried_after_pauses_that_double_and_at_once_when_the_alias_comes_back(monkeypatch):
+    following = Broken(monkeypatch)
+    assert following.looked(100) == [0, 10, 30, 70]
+    reason = "MLflow cannot be asked for the champion: it is broken"
+    assert following.standing() == {"state": "not taken", "version": 3, "reason": reason}
+    assert following.looked(4000)[4:] == [150, 310, 630, 1230, 1830, 2430, 3030, 3630]
+    following.alias = {"version": 4}
+    assert following.looked(4020)[-2:] == [4000, 4010]
+    following.alias = {"version": 3}
+    assert following.looked(4040)[-2:] == [4020, 4030]
+
+
+def test_a_look_that_fails_brings_no_try_forward(monkeypatch):
+    following = Broken(monkeypatch)
+    following.looked(31)
+    following.alias = {"problem": "away"}
+    following.looked(33)
+    assert following.standing()["state"] == "unknown"
+    following.alias = {"version": 3}
+    assert following.looked(100) == [0, 10, 30, 70]
+
+
+def test_a_version_without_room_for_its_files_waits_like_any_that_is_not_taken(monkeypatch):
+    following = Broken(monkeypatch)
+
+    def full() -> None:
+        following.tried.append(following.clock)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "folder")
+
+    monkeypatch.setattr("serving.following.Folder", full)
+    assert following.looked(100) == [0, 10, 30, 70]
+    assert following.standing()["reason"] == "its folder cannot be made here: No space left on device"
