@@ -8,10 +8,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+import pyarrow as pa
 import pytest
 
 from pomona import command, scored, tracking
 from pomona.care.forgetting import forget
+from pomona.jobs import score
+from pomona.landing import Landing
+from pomona.monitoring.watching import Observed
 from pomona.outcome import BadInput, Result
 from pomona.work import Work
 from run_stage import done
@@ -117,6 +122,26 @@ def test_the_monitoring_page_is_written_anew_and_a_fault_of_it_is_none_of_the_jo
     place.put("c.jpg", drawn_model.picture(label, 2))
     place.score()
     assert "1 cannot be read" in place.runs.lake.get("health/health.html").decode()
+
+
+def test_who_was_overtaken_by_the_next_champion_asks_that_one(models: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = Place(tmp_path, models)
+    place.champion(1)
+    place.put("a.jpg", drawn_model.picture("plum", 1))
+
+    def told(work: Work, landing: Landing, new: pd.DataFrame, version: int) -> tuple[pd.DataFrame, Observed]:
+        if version == 1:
+            place.champion(2)
+            place.put("b.jpg", drawn_model.picture("plum", 2))
+            place.score()
+        rows = [{**file, "content": file["path"], "label": "plum", "final": True} for file in new[scored.KEY].to_dict("records")]
+        return score._divided(pa.Table.from_pylist(rows, schema=score.answers_schema()), Observed())
+
+    monkeypatch.setattr(score, "_told", told)
+    result = place.score()
+    assert (result.notes["champion"], {row["champion"] for row in place.rows.values()}) == (2, {2})
+    documents = place.runs.lake.entries("health")
+    assert [(document["run"], document["champion"], document["n_new"]) for document in documents] == [("s2", 2, 2), ("s1", 2, 0)]
 
 
 def test_only_what_is_new_is_asked_about_and_what_is_gone_is_told_no_more(place: Place) -> None:

@@ -56,11 +56,12 @@ class Days:
         assert saved is not None
         return saved
 
-    def document(self, run: str, saved: Scored, observed: Sequence[dict[str, Any]], **given: Any) -> dict[str, Any]:
+    def document(self, run: str, saved: Scored, observed: Sequence[dict[str, Any]], **given: Any) -> Any:
         watching = Watching(given.pop("lake", self.lake), run, self.champion, self.drift)
-        return written(watching, saved, Observed(**{"rows": observed, "profile": PROFILE, "why": "", **given}))
+        reigning = given.pop("reigning", self.champion)
+        return written(watching, saved, Observed(**{"rows": observed, "profile": PROFILE, "why": "", **given}), reigning=lambda: reigning)
 
-    def day(self, run: str, present: Rows, observed: Rows | None = None, **given: Any) -> dict[str, Any]:
+    def day(self, run: str, present: Rows, observed: Rows | None = None, **given: Any) -> Any:
         """State and document of a run that observed these, by default all that are there."""
         return self.document(run, self.state(run, present), present if observed is None else observed, **given)
 
@@ -247,6 +248,27 @@ def test_a_new_champion_begins_a_new_watch_and_observes_what_waits_anew(days: Da
     file = days.lake.read_rows([File(**found["waiting"])]).to_pylist()
     assert {row["champion"] for row in file} == {2}
     assert {row["at"] for row in file} == {days.lake.entry("health", 1)["at"]}  # type: ignore[index]
+
+
+def test_who_is_champion_no_more_writes_nothing_behind_the_champion_and_its_pictures_are_counted_by_the_next(days: Days) -> None:
+    dark, late = pictures(90, brightness=0.2), pictures(4, first=90, brightness=0.2)
+    days.champion = 2
+    before = days.day("r1", dark)
+    assert (before["watch"]["phase"], before["n_waiting"]) == ("drift", 10)
+    days.champion = 1
+    assert days.document("overtaken", days.state("overtaken", [*dark, *late]), [*dark, *late], reigning=2) is None
+    assert record.latest(days.lake) == json.loads(json.dumps(before))
+    days.champion = 2
+    assert set(days.asked([*dark, *late])) == {row["path"] for row in late}
+    found = days.day("r2", [*dark, *late], late)
+    assert (found["n_new"], found["n_waiting"], found["watch"]["phase"]) == (4, 14, "drift")
+
+
+def test_after_a_rollback_the_version_before_watches_again(days: Days) -> None:
+    days.champion = 2
+    days.day("r1", pictures(10))
+    days.champion = 1
+    assert days.day("r2", pictures(14), pictures(14))["champion"] == 1
 
 
 def test_no_more_than_twenty_windows_are_watched_and_how_many_pictures_is_told(days: Days) -> None:

@@ -11,6 +11,7 @@ import hashlib
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -108,14 +109,18 @@ def _seen(answer: dict[str, Any]) -> dict[str, Any]:
 
 
 def run(work: Work) -> Result:
-    """Lists, asks the champion about what is new to it, writes the next state of `scored` and the document of `health` over it."""
+    """Lists, asks the champion about what is new to it, writes the next state of `scored` and the document of `health` over it.
+
+    All over again with the next champion, where that one was asked by somebody else meanwhile.
+    """
     order, lake = work.order, work.lake
     landing = Landing(order.place.unlabelled, order.s3)
     # A try of this job that died behind its document is not told that there was nothing to do.
     own = record.of_run(lake, work.run)
     if own is None and (why := answered(order.place)):
         return Result(f"nothing new: {why}", {"scored": [], DATASET: []}, status="nothing_new")
-    listed, version = scored.listed(landing), tracking.champion_version(order.place.tracking, order.place.name)
+    reigning = partial(tracking.champion_version, order.place.tracking, order.place.name)
+    listed, version = scored.listed(landing), reigning()
     if version is None:
         raise BadInput(f"{order.place.name} has no champion any more: the alias was taken away a moment ago")
     watching = Watching(lake, work.run, version, order.drift)
@@ -128,7 +133,10 @@ def run(work: Work) -> Result:
         # What a killed try has saved is not saved again.
         saved = last if scored.same(last, following) else _save(work, following, version)
         if saved:
-            health = own if own is not None and own["scored"] >= saved.number else written(watching, saved, observed)
+            health = own if own and own["scored"] >= saved.number else written(watching, saved, observed, reigning=reigning)
+            if health is None:
+                LOG.info("score: version %d is champion no more, and its successor watches: asking that one", version)
+                return run(work)
             health_page.write(lake)
             return _result(work, saved, health, n_asked=len(told), version=version)
         LOG.info("score: another writer took state %d, reading again", last.number + 1)

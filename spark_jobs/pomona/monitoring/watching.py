@@ -7,7 +7,7 @@ document says up to which state pictures have been counted, so that a job that w
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -92,10 +92,17 @@ def profile_of(arrays: Mapping[str, NDArray[Any]] | None, version: int) -> tuple
     return (None, f"version {version} cannot tell: {trouble}") if trouble else (profile, "")
 
 
-def written(watching: Watching, saved: Scored, observed: Observed) -> Document:
-    """The run's document over the pictures of a state, under the next number; of two writers the second counts what is left."""
+def written(watching: Watching, saved: Scored, observed: Observed, *, reigning: Callable[[], int | None]) -> Document | None:
+    """The run's document over the pictures of a state, under the next number; of two writers the second counts what is left.
+
+    None for the writer whose version is champion no more (`reigning` asks MLflow) where another's document is there: it would end that
+    one's watch and drop what waits for it. Its pictures stay uncounted, as those of a job that was killed here, and so are new to the next.
+    """
     while True:
         last = record.latest(watching.lake)
+        # Asked behind the document, whose version was champion before. Numbers tell nothing: a rollback puts the older one back.
+        if last is not None and last["champion"] != watching.champion and reigning() != watching.champion:
+            return None
         document = _document(watching, last, saved, observed)
         if watching.lake.append(record.RECORD, document["number"], document):
             return document
