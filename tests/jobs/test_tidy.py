@@ -10,6 +10,7 @@ import shutil
 import signal
 import time
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,12 @@ from pomona.formats import arrow_schema
 from pomona.lake import Lake
 from pomona.landing import Landing
 from pomona.monitoring import record
+from pomona.monitoring.timeline import gathered
 from pomona.outcome import File, Result
 from pomona.snapshots import Snapshot
 from pomona.work import Work
 from run_stage import done
-from tests import old_lake
+from tests import drawn_history, old_lake
 from tests.conftest import Runs
 from tests.dying_storage import Died, DyingFolder
 from tests.whole_lake import faults, misnamed
@@ -245,6 +247,20 @@ def test_what_waits_for_a_window_stays_as_the_newest_document_names_it_and_the_s
     assert at.names("health") == ["000001.json", "000002.json"]
     assert at.names("health/rows") == [waiting[1].name]
     assert (at.names("scored"), scored.state(at, 2).rows["path"].tolist()) == (["000002.json", "000003.json"], ["one.jpg", "two.jpg"])
+
+
+def test_documents_of_the_watch_are_packed_and_those_that_were_packed_a_day_ago_are_dropped(folder: Path) -> None:
+    at = lake_of(folder)
+    for number in range(1, 103):
+        at.append("health", number, drawn_history.record(number, scored=2))
+    tidied(folder, dry=True)
+    assert at.names("health/hundreds") == []
+    tidied(folder)
+    assert (len(at.names("health")), at.names("health/hundreds")) == (102, ["000001.json"])
+    aged(folder / "lake" / "tests" / "health", THREE_DAYS_S)
+    tidied(folder)
+    assert at.names("health") == ["000101.json", "000102.json"]
+    assert [batch.run for batch in gathered(at, now=datetime.now(UTC)).batches] == [f"score-{number}" for number in range(1, 103)]
 
 
 def observed(path: str) -> pa.Table:

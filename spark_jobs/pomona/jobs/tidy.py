@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from pomona import promotions, reigns, scored, tracking
 from pomona.care import compaction, keeping, rewriting
 from pomona.lake import Lake
-from pomona.monitoring import record
+from pomona.monitoring import hundreds, record
 from pomona.outcome import Result
 from pomona.stages import SCORE
 from pomona.storage import storage
@@ -59,6 +59,7 @@ def run(work: Work) -> Result:
     _drop_snapshots(sweep, before)
     _drop_scored(sweep, runs.kept, before)
     _drop_waiting(sweep, runs.kept, before)
+    _pack_documents(sweep, before)
     _drop_logs(sweep, work, runs.kept, before=before, logs_before=logs_before)
     n_after = len(parts) - n_dropped - n_packed
     verb = "would go" if order.dry else "gone"
@@ -153,10 +154,21 @@ def _drop_scored(sweep: Sweep, runs: Collection[str], before: float) -> None:
 
 
 def _drop_waiting(sweep: Sweep, runs: Collection[str], before: float) -> None:
-    """Drops rows that wait for a window but for those of the newest document and of remaining runs. The documents stay: they are small."""
+    """Drops rows that wait for a window but for those of the newest document and of remaining runs."""
     waiting = (record.latest(sweep.lake) or {}).get("waiting")
     named = {*_named_by_scores(sweep.lake, runs, "observations"), *([waiting["path"]] if waiting else [])}
     sweep.drop(file for file in sweep.lake.below(record.ROWS) if file.path not in named and file.written < before)
+
+
+def _pack_documents(sweep: Sweep, before: float) -> None:
+    """Packs the documents of `health`, all of which are kept, and drops those packed some time ago: a reader may have begun before."""
+    lake = sweep.lake
+    if not sweep.dry:
+        hundreds.pack(lake)
+    old = {file.path for file in lake.below(hundreds.PACKED) if file.written < before}
+    numbers = [number for number in range(1, lake.last_number(hundreds.PACKED) + 1) if f"{hundreds.PACKED}/{number:06d}.json" in old]
+    packed = {path for number in numbers for path in hundreds.inside(number)}
+    sweep.drop(file for file in lake.below(record.RECORD) if file.path in packed)
 
 
 def _named_by_scores(lake: Lake, runs: Collection[str], dataset: str) -> set[str]:

@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple, cast
 
 from pomona import reigns, scored
 from pomona.lake import Lake
-from pomona.monitoring.record import RECORD
+from pomona.monitoring import hundreds
 from pomona.reigns import Change, Hold
 from pomona.storage import at_once
 
@@ -135,7 +135,7 @@ def gathered(lake: Lake, *, now: datetime) -> Timeline:
         taken=sorted(_taken(manifest) for manifest in manifests if manifest),
         judged=sorted(there, key=lambda run: (run.at, run.run)),
         n_gone=len({entry["run"] for entry in lake.entries("judged")} - {run.run for run in there}),
-        batches=[batch(document) for document in lake.entries(RECORD)],
+        batches=[batch(document) for document in hundreds.every(lake)],
         asked=_asked(lake),
     )
 
