@@ -6,14 +6,17 @@ import contextlib
 import hashlib
 import json
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from pomona import lake, snapshots, tracking
 from pomona.care import forgotten
 from pomona.care.forgetting import forget
+from pomona.formats import arrow_schema
 from pomona.lake import Lake
 from run import forget as command
 from tests import old_lake
@@ -21,6 +24,8 @@ from tests.conftest import Runs
 from tests.dying_storage import Died, DyingFolder
 from tests.traces import traces
 from tests.whole_lake import faults, misnamed
+
+OTHER = "e" * 64
 
 
 def sha256(image: bytes) -> str:
@@ -132,10 +137,42 @@ def dying(folder: Path, at: int, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return place.changes
 
 
+def annotated(folder: Path, *contents: str) -> Path:
+    """The folder, in whose run two people have said of these contents and of one more what they show, each something else."""
+    at, said = lake_of(folder), []
+    for content, annotator in ((content, annotator) for content in (*contents, OTHER) for annotator in ("ann", "ben")):
+        row = {"content": content, "path": "Training/Apple/r0_2_100.jpg", "label": annotator, "annotator": annotator, "note": "hers"}
+        said.append({**row, "at": "then", "file": "a.csv", "line": len(said) + 2, "standing": annotator == "ben", "folder_label": "Apple"})
+    table = pa.Table.from_pylist(said, arrow_schema("annotations"))
+    file = at.write_rows("runs/older/annotations", "annotations", table, name="annotations.parquet")
+    manifest, summary = at.manifest("older", "ingest"), at.document("runs/older/summary.json")
+    assert summary
+    disagreements = [[content, "ann", "ben"] for content in (*contents, OTHER)]
+    labels = {"agreements": [{"annotators": ["ann", "ben"], "disagreements": disagreements, "n_disagreements": len(disagreements)}]}
+    told = {"rows": file.rows, "digest": lake.digest([file]), "files": [asdict(file)]}
+    manifest["datasets"]["annotations"], manifest["notes"]["labels"] = told, labels
+    at.put_document("runs/older/manifests/ingest.json", manifest)
+    at.put_document("runs/older/summary.json", {**summary, "labels": labels})
+    at.put("runs/older/report.html", at.get("runs/older/report.html").replace(b"</main>", f"<p>{contents} {OTHER}</p></main>".encode()))
+    return folder
+
+
+def tracked(folder: Path, run: str = "older") -> str:
+    """The identifier of a run of MLflow to which report and summary of the lake's run are attached."""
+    client, at = tracking.connect(f"sqlite:///{folder}/mlflow.db"), lake_of(folder)
+    known = client.get_experiment_by_name("tests")
+    experiment = known.experiment_id if known else client.create_experiment("tests", (folder / "artifacts").as_uri())
+    identifier = client.create_run(experiment, tags={tracking.RUN_TAG: run}).info.run_id
+    texts = {name: at.get(f"runs/{run}/{name}").decode() for name in ("report.html", "summary.json")}
+    tracking.attach(f"sqlite:///{folder}/mlflow.db", identifier, texts)
+    return str(identifier)
+
+
 @pytest.mark.parametrize("every", [7, pytest.param(1, marks=[pytest.mark.heavy, pytest.mark.timeout(1800)])])
 def test_killed_at_any_change_the_lake_is_whole_and_the_same_call_ends_the_job(
     older: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, every: int
 ) -> None:
+    older = annotated(Path(shutil.copytree(older, tmp_path / "annotated")), sha256(image_of(older)))
     clean = Path(shutil.copytree(older, tmp_path / "clean"))
     n_changes = len(dying(clean, 0, monkeypatch))
     assert n_changes > 25
@@ -149,6 +186,35 @@ def test_killed_at_any_change_the_lake_is_whole_and_the_same_call_ends_the_job(
         assert faults(lake_of(folder)) == misnamed(lake_of(folder)) == []
         assert files(folder).keys() == wanted.keys(), f"killed at change {at}, {changes[at - 1]}"
         shutil.rmtree(folder)
+
+
+def test_what_people_said_of_an_image_is_forgotten_with_it_and_what_they_said_of_others_stays(folder: Path) -> None:
+    annotated(folder, sha256(image_of(folder)))
+    tracked(folder)
+    places = (folder / "lake", folder / "artifacts")
+    assert {path.rpartition("/")[2] for path in traces(image_of(folder), *places)} >= {"annotations.parquet", "summary.json", "report.html"}
+    forgot(folder)
+    assert traces(image_of(folder), *places) == {"tests/forgotten/000001.json": {"name"}}
+    at = lake_of(folder)
+    assert at.read_rows(at.files("older", "annotations"))["content"].to_pylist() == [OTHER, OTHER]
+    assert faults(at) == misnamed(at) == []
+    for summary in (at.get("runs/older/summary.json"), *(file.read_bytes() for file in places[1].rglob("summary.json"))):
+        assert json.loads(summary)["labels"]["agreements"][0]["disagreements"] == [[OTHER, "ann", "ben"]]
+
+
+def test_an_image_that_people_could_not_tell_is_forgotten_and_the_report_that_never_showed_it_keeps_its_pictures(folder: Path) -> None:
+    untold = image_of(folder) + b"\0"
+    annotated(folder, sha256(untold))
+    tracked(folder)
+    places, at = (folder / "lake", folder / "artifacts"), lake_of(folder)
+    n_pictures = at.get("runs/older/report.html").count(b"data:image/")
+    forget(at, f"sqlite:///{folder}/mlflow.db", sha256(untold), by="person (ann)", reason="")
+    assert [path for path, kinds in traces(untold, *places).items() if "name" in kinds] == ["tests/forgotten/000001.json"]
+    pages = [at.get("runs/older/report.html"), *(file.read_bytes() for file in places[1].rglob("report.html"))]
+    assert [page.count(b"data:image/") for page in pages] == [n_pictures, n_pictures]
+    assert n_pictures > 0 and all(b"AAAAAIBRAA7" not in page and OTHER.encode() in page for page in pages)
+    assert at.read_rows(at.files("older", "annotations"))["content"].to_pylist() == [OTHER, OTHER]
+    assert faults(at) == misnamed(at) == []
 
 
 def test_forgetting_again_changes_nothing_and_gives_the_same_record(folder: Path) -> None:

@@ -11,9 +11,11 @@ import pyarrow as pa
 import pytest
 
 from pomona import command, newness, snapshots, tracking
+from pomona.care import forgotten
 from pomona.formats import arrow_schema
 from pomona.labels.annotations import Annotation, History, Spoiled
 from pomona.labels.labelled import beside, counted, effected, find, notes, placed, worded
+from pomona.lake import Lake
 from pomona.leakage import Placement
 from pomona.snapshots import Snapshot
 from tests.conftest import Runs
@@ -93,6 +95,17 @@ def test_images_that_are_not_there_are_named_and_spoiled_rows_with_them() -> Non
     ]
     told = notes(found, history)
     assert (told["n_spoiled"], told["spoiled"][0]) == (3, ["b.csv:3", "no label"])
+
+
+def test_what_was_said_of_a_forgotten_image_is_read_no_more_though_its_csv_stays(tmp_path: Path) -> None:
+    (tmp_path / "landing").mkdir()
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "labels" / "anna.csv").write_text(f"content,path,label\n{'a' * 64},gone.jpg,lime\n{'b' * 64},2.jpg,plum\n")
+    place = command.Place("r", "fruit", str(tmp_path / "lake"), str(tmp_path / "landing"), "", annotations=str(tmp_path / "labels"))
+    assert [row.content[0] for row in find(place, group_pattern="").history.annotations] == ["a", "b"]
+    forgotten.record(Lake(place.lake, place.name), "a" * 64, by="", reason="", learnt={})
+    found = find(place, group_pattern="")
+    assert ([row.content[0] for row in found.history.annotations], len(found.labels)) == (["b"], 1)
 
 
 def test_a_replaced_file_does_not_take_the_label_of_the_one_before_it() -> None:

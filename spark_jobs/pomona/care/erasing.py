@@ -67,11 +67,16 @@ def _records(lines: Iterable[bytes]) -> Iterator[bytes]:
         yield record
 
 
+def without_name(page: str, content: str) -> str:
+    """The page without the content's name; its pictures show others."""
+    return page.replace(content, ERASED)
+
+
 def without_pictures(page: str, content: str) -> str:
     """The page without any picture, with a line that says why, and without the content's name.
 
     All of them, because which ones show the image cannot be told of every page that any release wrote: thumbnails depend on the library
     that made them, and a strip of patches holds pieces of sixty images.
     """
-    bare = _PICTURE.sub(_BLANK, page).replace(content, ERASED)
+    bare = without_name(_PICTURE.sub(_BLANK, page), content)
     return bare if _LINE in bare or bare == page else bare.replace("<main>", f"<main>{_LINE}", 1)

@@ -12,7 +12,7 @@ import hashlib
 import io
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ from pomona import tracking
 from pomona.care import artifacts, erasing, forgotten, rewriting
 from pomona.care.artifacts import Artifacts
 from pomona.care.keeping import leftovers
-from pomona.care.sweeping import sweep
+from pomona.care.sweeping import cleaned, sweep
 from pomona.datasets import DATASETS
 from pomona.formats import parquet
 from pomona.lake import Lake
@@ -60,7 +60,7 @@ def forget(lake: Lake, tracked: str, content: str, *, by: str, reason: str) -> d
         for part in parts:
             lake.remove(part)
         sweep(lake, content)
-        _blank_orphans(lake, reports, content)
+        _clean_orphans(lake, reports, content)
     return entry
 
 
@@ -103,17 +103,21 @@ def _part_without(lake: Lake, path: str, content: str) -> str:
 
 
 def _forget_in_run(lake: Lake, run: str, content: str, moves: rewriting.Moves, reports: dict[str, Artifacts]) -> None:
-    """Takes the content out of the run, what tells that it was there last: a call that was killed in between begins this run anew."""
-    folder = lake.run_folder(run)
-    manifest = lake.document(f"{folder}/manifests/ingest.json")
-    placements = [File(**file) for file in manifest["datasets"]["placements"]["files"]] if manifest else []
+    """Takes the content out of the run, what tells that it was there last: a call that was killed in between begins this run anew.
+
+    Of an image that somebody labelled a run may know no more than the label: nobody could tell it, or it had gone before.
+    """
+    datasets = (lake.document(f"{lake.run_folder(run)}/manifests/ingest.json") or {}).get("datasets", {})
+    placements, annotations = ([File(**file) for file in datasets.get(name, {}).get("files", ())] for name in ("placements", "annotations"))
     paths = _told(lake, placements, content, "path")
     if paths:
         for stage in reversed([stage for stage in STAGES if stage not in ("ingest", "describe")]):
             _forget_in_stage(lake, run, stage, content, paths)
-        _blank(lake, run, reports, content)
+    is_named = bool(paths or _told(lake, annotations, content, "file"))
+    if is_named:
+        _clean_pages(lake, run, reports, content, erasing.without_pictures if paths else erasing.without_name)
     rewriting.move_descriptors(lake, run, moves, forgotten=content if paths else "")
-    rewriting.move_images(lake, run, moves, forgotten=content if paths else "")
+    rewriting.move_images(lake, run, moves, forgotten=content if is_named else "")
 
 
 def _forget_in_stage(lake: Lake, run: str, stage: str, content: str, paths: set[str]) -> None:
@@ -214,20 +218,24 @@ def _forget_in_model(model: Artifacts, content: str) -> None:
             model.put(_PROBES, parquet(table.filter(kept)))
 
 
-def _blank_orphans(lake: Lake, reports: dict[str, Artifacts], content: str) -> None:
+def _clean_orphans(lake: Lake, reports: dict[str, Artifacts], content: str) -> None:
     """Takes the pictures out of every report whose run no longer says which images it had."""
     for run in reports.keys() | set(lake.folders("runs")):
         if not lake.exists(f"{lake.run_folder(run)}/manifests/ingest.json"):
-            _blank(lake, run, reports, content)
+            _clean_pages(lake, run, reports, content, erasing.without_pictures)
 
 
-def _blank(lake: Lake, run: str, reports: dict[str, Artifacts], content: str) -> None:
-    """Takes the pictures out of the run's report, in MLflow and in the lake."""
-    if run in reports and (page := reports[run].get("report.html")):
-        reports[run].put("report.html", erasing.without_pictures(page.decode(), content).encode())
+def _clean_pages(lake: Lake, run: str, reports: dict[str, Artifacts], content: str, without: Callable[[str, str], str]) -> None:
+    """Puts what `without` leaves of the run's report in its place, in MLflow and in the lake; MLflow's summary loses the name."""
+    if run in reports:
+        if page := reports[run].get("report.html"):
+            reports[run].put("report.html", without(page.decode(), content).encode())
+        summary = reports[run].get("summary.json") or b""
+        if content.encode() in summary:
+            reports[run].put("summary.json", cleaned(summary, "json", content))
     path = f"{lake.run_folder(run)}/report.html"
     if lake.exists(path):
-        lake.put(path, erasing.without_pictures(lake.get(path).decode(), content).encode())
+        lake.put(path, without(lake.get(path).decode(), content).encode())
 
 
 def _table(data: bytes | None) -> pa.Table:

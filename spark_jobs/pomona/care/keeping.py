@@ -14,7 +14,7 @@ from pomona.storage import Stored, at_once
 
 _REMOVING = "removing.json"
 # Folders of a run whose files are rewritten under other names, with the stage whose manifest names them: who did so may have been killed.
-_REWRITTEN = {"roster": "ingest", "placements": "ingest", "descriptors": "describe", "features": "encode"}
+_REWRITTEN = {"roster": "ingest", "placements": "ingest", "annotations": "ingest", "descriptors": "describe", "features": "encode"}
 
 
 @dataclass(frozen=True)

@@ -61,6 +61,10 @@ def move_images(lake: Lake, run: str, moves: Moves, *, forgotten: str = "") -> N
         table = erasing.without_rows(renamed(lake.read_rows(_files(manifest, dataset)), moves), forgotten)
         files[dataset] = [write_table(lake, f"{lake.run_folder(run)}/{dataset}", table)]
     files["images"] = with_rows(lake, "parts/images", table["part"].to_pylist())
+    # An earlier release had none.
+    if forgotten and "annotations" in manifest["datasets"]:
+        said = erasing.without_rows(lake.read_rows(_files(manifest, "annotations")), forgotten)
+        files["annotations"] = [write_table(lake, f"{lake.run_folder(run)}/annotations", said)]
     put_manifest(lake, manifest, files, notes=erasing.without_items(manifest["notes"], forgotten) if forgotten else manifest["notes"])
 
 

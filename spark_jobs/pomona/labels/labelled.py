@@ -11,9 +11,11 @@ import pandas as pd
 import pyarrow as pa
 
 from pomona import scored, snapshots
+from pomona.care import forgotten
 from pomona.command import Place
 from pomona.formats import arrow_schema
 from pomona.labels.annotations import Annotation, History, Spoiled, agreements, files, gather, resolved, standing
+from pomona.lake import Lake
 from pomona.landing import Landing, Listed
 from pomona.leakage import Placement
 from pomona.s3 import S3
@@ -83,7 +85,7 @@ def find(place: Place, *, group_pattern: str) -> Found:
     listed, places, ignored = snapshots.locate(zone.landing.files(), group_pattern=group_pattern)
     labels = Landing(place.annotations, settings)
     csvs = files(labels) if place.annotations else []
-    history = gather(labels, csvs)
+    history = without(gather(labels, csvs), forgotten.contents(Lake(place.lake, place.name, settings)))
     waiting: dict[str, Listed] = {}
     if history.annotations and place.unlabelled:
         waiting = {file.path: file for file in scored.listed(zone.unlabelled)}
@@ -92,6 +94,11 @@ def find(place: Place, *, group_pattern: str) -> Found:
         listed.append(replace(waiting[path.removeprefix(BESIDE)], path=path))
         places[path] = beside(path)
     return Found(zone, listed, places, ignored, history, tuple((file.path, file.size, file.version) for file in csvs))
+
+
+def without(history: History, contents: Collection[str]) -> History:
+    """The history without what was said of these contents: the CSVs stay, and who reads them tells nothing of a forgotten image."""
+    return replace(history, annotations=tuple(said for said in history.annotations if said.content not in contents))
 
 
 def placed(history: History, landed: Collection[str], waiting: Collection[str]) -> History:
