@@ -13,12 +13,18 @@ import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pomona.outcome import BadInput
 from pomona.store_faults import StoreAway
 from pomona_airflow.deployment import Deployment, of_others
 from pomona_airflow.settings.checks import BadSetting
 from run import job
+
+if TYPE_CHECKING:
+    from pomona.labels.questions import Asked
+    from pomona.labels.queue import Question
+    from pomona.lake import Lake
 
 _MOST = 2000
 
@@ -50,9 +56,7 @@ def queued(deployment: Deployment, n: int) -> str:
     """
     from pomona import champion, tracking
     from pomona.labels.questions import to_ask
-    from pomona.labels.queue import as_csv
     from pomona.lake import Lake
-    from pomona.report.labelling import render
 
     name, lake = deployment.name, Lake(deployment.lake, deployment.name, deployment.s3)
     version = job.asked(deployment.tracking, lambda: tracking.champion_version(deployment.tracking, name))
@@ -68,16 +72,31 @@ def queued(deployment: Deployment, n: int) -> str:
             asked = to_ask(lake, deployment.place("queue"), model, version=version, n=n)
         except champion.ChampionFailed as error:
             raise BadInput(f"version {version} of {name} cannot be asked: {error}") from None
-    if not asked.questions:
+    questions = _saved(lake, asked)
+    if not questions:
         return f"nothing to ask: no label of the last judged run is in doubt, and {deployment.unlabelled or 'unlabelled/'} has no new image"
-    lake.put("queue/queue.html", render(name, asked.questions, asked.pictures, asked.classes).encode())
-    lake.put("queue/queue.csv", as_csv(asked.questions))
-    kinds = Counter(question.why for question in asked.questions)
+    kinds = Counter(question.why for question in questions)
     return (
-        f"{len(asked.questions):,} images, {kinds['unknown']:,} of them like nothing that version {version} knows "
+        f"{len(questions):,} images, {kinds['unknown']:,} of them like nothing that version {version} knows "
         f"and {kinds['suspect']:,} for a doubtful label: open {lake.location('queue/queue.html')} "
         f"(or fill in queue.csv beside it) and drop the saved CSV into {deployment.labels or 'the folder that POMONA_LABELS names'}"
     )
+
+
+def _saved(lake: Lake, asked: Asked) -> list[Question]:
+    """The questions that page and CSV in the lake ask; what was forgotten while the champion was asked is none of them."""
+    from pomona.care import forgotten
+    from pomona.labels.queue import as_csv
+    from pomona.lease import ANSWERS, hold
+    from pomona.report.labelling import render
+
+    with hold(lake, "queue", record=ANSWERS):
+        gone = forgotten.contents(lake)
+        questions = [question for question in asked.questions if question.content not in gone]
+        if questions:
+            lake.put("queue/queue.html", render(lake.name, questions, asked.pictures, asked.classes).encode())
+            lake.put("queue/queue.csv", as_csv(questions))
+    return questions
 
 
 def _number(text: str) -> int:

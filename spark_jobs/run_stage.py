@@ -107,23 +107,24 @@ def done(work: Work) -> Result:
     work.lake.forget_manifest(run, stage.name)
     if stage.has_tasks:
         work.warm()
-    try:
-        result: Result = importlib.import_module(f"pomona.jobs.{stage.name}").run(work)
-    except KeyError as missing:
-        if fault := misread(work.lake, run, stage.reads, code_hash(), missing):
-            raise fault from missing
-        raise
-    work.lake.write_manifest(
-        run,
-        stage.name,
-        result.files,
-        inputs=inputs,
-        knobs=dict(work.knobs),
-        counts=dict(result.counts),
-        notes=dict(result.notes),
-        code=code_hash(),
-        job=work.order.job,
-    )
+    with work.held:
+        try:
+            result: Result = importlib.import_module(f"pomona.jobs.{stage.name}").run(work)
+        except KeyError as missing:
+            if fault := misread(work.lake, run, stage.reads, code_hash(), missing):
+                raise fault from missing
+            raise
+        work.lake.write_manifest(
+            run,
+            stage.name,
+            result.files,
+            inputs=inputs,
+            knobs=dict(work.knobs),
+            counts=dict(result.counts),
+            notes=dict(result.notes),
+            code=code_hash(),
+            job=work.order.job,
+        )
     return result
 
 

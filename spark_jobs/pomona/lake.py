@@ -3,7 +3,7 @@
     <lake>/<name>/format.json
                   parts/images/<sha256>.parquet
                   parts/descriptors/<extractor key>/<sha256>.parquet
-                  <record>/000001.json, 000002.json, …      snapshots, judged, promotions, leases/<what>
+                  <record>/000001.json, 000002.json, …      snapshots, judged, promotions, leases
                   runs/<run>/manifests/<stage>.json  outcomes/<stage>.json  <the run's datasets>
 
 Data are written first and the manifest that names them last, so what has no manifest does not exist. A record is

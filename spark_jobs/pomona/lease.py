@@ -1,4 +1,7 @@
-"""The lease of a lake: one stage job at a time writes to it; the next one waits and says for whom."""
+"""The leases of a lake: one stage job at a time writes to it, and one at a time writes down what champions said of pictures.
+
+Who comes next waits and says for whom.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +26,9 @@ LOG = logging.getLogger("pomona")
 RENEW_S = 10.0
 EXPIRE_S = 60.0
 _WAIT_S, _REMOTE_WAIT_S = 0.5, 2.0
+_LAKE = "leases"
+# Held for seconds, and by who forgets: a job that saves answers must not wait for `train`, which holds the lake for an hour.
+ANSWERS = "scored/leases"
 
 
 class CopyAtWork(RuntimeError):
@@ -34,8 +40,8 @@ class LeaseLost(RuntimeError):
 
 
 @contextlib.contextmanager
-def hold(lake: Lake, owner: str, job: str = "") -> Iterator[None]:
-    """The lake is this job's alone inside the block.
+def hold(lake: Lake, owner: str, job: str = "", *, record: str = _LAKE) -> Iterator[None]:
+    """The lake, or what else the lease of this record stands for, is this job's alone inside the block.
 
     A lease is a numbered record, created exclusively: of two that want the next number one wins. Its holder
     renews it every 10 s; it counts as expired when a waiter has itself seen it unrenewed for 60 s (clocks of two
@@ -49,25 +55,25 @@ def hold(lake: Lake, owner: str, job: str = "") -> Iterator[None]:
     LeaseLost
         At the end of the block.
     """
-    mine = _take(lake, owner, job)
+    mine = _take(lake, owner, job, record)
     stop = threading.Event()
-    renewal = threading.Thread(target=_renew, args=(lake, mine, stop), daemon=True)
+    renewal = threading.Thread(target=_renew, args=(lake, record, mine, stop), daemon=True)
     renewal.start()
     try:
         yield
-        if lake.last_number("leases") != mine["number"]:
+        if lake.last_number(record) != mine["number"]:
             raise LeaseLost(f"{owner} lost the lake to another job while it worked: run it again")
     finally:
         stop.set()
         renewal.join()
-        _written(lake, {**mine, "released": True})
+        _written(lake, record, {**mine, "released": True})
 
 
-def _take(lake: Lake, owner: str, job: str) -> dict[str, Any]:
+def _take(lake: Lake, owner: str, job: str, record: str) -> dict[str, Any]:
     told, seen, since = "", "", time.monotonic()
     while True:
-        number = lake.last_number("leases")
-        held = lake.entry("leases", number) if number else None
+        number = lake.last_number(record)
+        held = lake.entry(record, number) if number else None
         state = f"{number} {held and held['nonce']} {held and held['renewed']}"
         if state != seen:
             if held and job and held.get("job") == job and seen.startswith(f"{number} {held['nonce']} ") and not held["released"]:
@@ -75,9 +81,9 @@ def _take(lake: Lake, owner: str, job: str) -> dict[str, Any]:
             seen, since = state, time.monotonic()
         if held is None or _is_free(held) or time.monotonic() - since > EXPIRE_S:
             mine = _lease(owner, number + 1, job)
-            if lake.append("leases", number + 1, mine):
+            if lake.append(record, number + 1, mine):
                 if number:
-                    lake.remove(f"leases/{number - 1:06d}.json")
+                    lake.remove(f"{record}/{number - 1:06d}.json")
                 return mine
             continue
         if held["nonce"] != told:
@@ -125,14 +131,14 @@ def _process(pid: int) -> str:
     return "" if fields[0] == "Z" else fields[19]
 
 
-def _renew(lake: Lake, mine: dict[str, Any], stop: threading.Event) -> None:
+def _renew(lake: Lake, record: str, mine: dict[str, Any], stop: threading.Event) -> None:
     while not stop.wait(RENEW_S):
-        _written(lake, {**mine, "renewed": time.time()})
+        _written(lake, record, {**mine, "renewed": time.time()})
 
 
-def _written(lake: Lake, lease: dict[str, Any]) -> None:
+def _written(lake: Lake, record: str, lease: dict[str, Any]) -> None:
     """Writes the lease; where that fails the work goes on, for whoever took the lake meanwhile is found at its end."""
     try:
-        lake.put_document(f"leases/{lease['number']:06d}.json", lease)
+        lake.put_document(f"{record}/{lease['number']:06d}.json", lease)
     except (BadInput, StoreAway, OSError) as error:
         LOG.warning("the lease could not be written: %s", error)

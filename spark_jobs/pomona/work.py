@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.resources
 import logging
@@ -44,6 +45,8 @@ class Work:
     order: Order
     lake: Lake
     meter: effort.Meter = field(default_factory=effort.Meter)
+    # What the job enters here is left when its manifest is written.
+    held: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
     @property
     def run(self) -> str:

@@ -8,6 +8,7 @@ is: weights hold no image, and the versions are named.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
@@ -24,7 +25,7 @@ from pomona.care.sweeping import cleaned, sweep
 from pomona.datasets import DATASETS
 from pomona.formats import parquet
 from pomona.lake import Lake
-from pomona.lease import hold
+from pomona.lease import ANSWERS, hold
 from pomona.monitoring.record import RECORD as HEALTH
 from pomona.outcome import File
 from pomona.scored import RECORD as SCORED
@@ -40,7 +41,9 @@ _INDEX_BLOCK_BYTES = 64 << 10
 
 def forget(lake: Lake, tracked: str, content: str, *, by: str, reason: str) -> dict[str, Any]:
     """The record of the forgotten content, once nothing else holds it; called again it finishes what a killed call left."""
-    with hold(lake, f"forget {content[:12]}…"):
+    owner = f"forget {content[:12]}…"
+    # The lake's first: nobody who saves answers waits behind who waits for the lake.
+    with hold(lake, owner), hold(lake, owner, record=ANSWERS):
         models = artifacts.of_models(tracked, lake.name)
         known = forgotten.entry_of(lake, content)
         learnt = {} if known else who_learnt(lake, tracked, models, content)
@@ -148,7 +151,7 @@ def _forget_in_records(lake: Lake, content: str) -> None:
         for number in range(1, lake.last_number(record) + 1):
             entry = lake.entry(record, number)
             file = File(**entry[field]) if entry and entry[field] else None
-            if entry is None or file is None or not lake.exists(file.path):
+            if entry is None or file is None:
                 continue
             after = _file_without(lake, file, content, set())
             if after != file:
@@ -164,20 +167,29 @@ def _n_readable(lake: Lake, file: File) -> int:
 
 
 def _told(lake: Lake, files: list[File], content: str, column: str) -> set[str]:
-    """What the rows about the content say in the column."""
+    """What the rows about the content say in the column; a file that is gone says nothing."""
     import pyarrow.compute as pc
 
-    if not files:
-        return set()
-    rows = lake.read_rows(files, ["content", column])
-    return set(rows.filter(pc.equal(rows["content"], content))[column].to_pylist())
+    found = set()
+    for file in files:
+        with contextlib.suppress(FileNotFoundError):
+            rows = lake.read_rows([file], ["content", column])
+            found |= {*rows.filter(pc.equal(rows["content"], content))[column].to_pylist()}
+    return found
 
 
 def _file_without(lake: Lake, file: File, content: str, paths: set[str]) -> File:
-    """The file without the content, as it is now: an earlier call may have written it, and not the manifest that names it."""
+    """The file without the content, as it is now: an earlier call may have written it, and not the manifest that names it.
+
+    One that is gone is given back as it was named.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        return _records_without(lake, file, content, paths) if file.name.endswith(".csv") else _values_without(lake, file, content)
+    return file
+
+
+def _values_without(lake: Lake, file: File, content: str) -> File:
     folder, suffix = file.path.rpartition("/")[0], file.name.rpartition(".")[2]
-    if suffix == "csv":
-        return _records_without(lake, file, content, paths)
     data = lake.get(file.path)
     if suffix == "parquet":
         table = erasing.without_rows(_table(data), content)

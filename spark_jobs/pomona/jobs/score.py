@@ -21,6 +21,7 @@ from pomona.care.forgotten import REASON as FORGOTTEN
 from pomona.care.forgotten import contents
 from pomona.formats import arrow_schema
 from pomona.landing import Landing, Listed, Unsteady
+from pomona.lease import ANSWERS, hold
 from pomona.monitoring import record
 from pomona.monitoring.watching import DATASET, OFF, Observed, Watching, is_drawn, profile_of, wanted, written
 from pomona.newness import answered
@@ -124,11 +125,12 @@ def run(work: Work) -> Result:
     if version is None:
         raise BadInput(f"{order.place.name} has no champion any more: the alias was taken away a moment ago")
     watching = Watching(lake, work.run, version, order.drift)
-    told: pd.DataFrame | None = None
+    answers = _told(work, landing, _wanted(watching, scored.latest(lake), listed), version)
+    # From here to the manifest nobody forgets: what is read is there when it is named.
+    work.held.enter_context(hold(lake, f"score of run {work.run}", record=ANSWERS))
+    told, observed = _without(*answers, contents(lake))
     while True:
         last = scored.latest(lake)
-        if told is None:
-            told, observed = _told(work, landing, _wanted(watching, last, listed), version)
         following = scored.follow(last, listed, told, version)
         # What a killed try has saved is not saved again.
         saved = last if scored.same(last, following) else _save(work, following, version)
@@ -140,6 +142,12 @@ def run(work: Work) -> Result:
             health_page.write(lake)
             return _result(work, saved, health, n_asked=len(told), version=version)
         LOG.info("score: another writer took state %d, reading again", last.number + 1)
+
+
+def _without(told: pd.DataFrame, observed: Observed, forgotten: Collection[str]) -> tuple[pd.DataFrame, Observed]:
+    """Both without what was forgotten while the champion was asked: the next run finds that it was."""
+    rows = [row for row in observed.rows if row["content"] not in forgotten]
+    return told[~told["content"].isin(forgotten)], replace(observed, rows=rows)
 
 
 def _save(work: Work, following: Scored, version: int) -> Scored | None:
