@@ -69,6 +69,20 @@ def hold(lake: Lake, owner: str, job: str = "", *, record: str = _LAKE) -> Itera
         _written(lake, record, {**mine, "released": True})
 
 
+def clock(lake: Lake) -> float:
+    """The time by the store's own clock: when it wrote the lease that this job renews.
+
+    Raises
+    ------
+    RuntimeError
+        When nobody holds the lake.
+    """
+    leases = lake.below(_LAKE)
+    if not leases:
+        raise RuntimeError("nobody holds the lake: its clock is read off the lease")
+    return max(lease.written for lease in leases)
+
+
 def _take(lake: Lake, owner: str, job: str, record: str) -> dict[str, Any]:
     told, seen, since = "", "", time.monotonic()
     while True:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 import shutil
 from dataclasses import asdict
 from pathlib import Path
@@ -18,6 +19,7 @@ from pomona.care import forgotten
 from pomona.care.forgetting import forget
 from pomona.formats import arrow_schema
 from pomona.lake import Lake
+from pomona.storage import Stored
 from run import forget as command
 from tests import old_lake
 from tests.conftest import Runs
@@ -215,6 +217,31 @@ def test_an_image_that_people_could_not_tell_is_forgotten_and_the_report_that_ne
     assert n_pictures > 0 and all(b"AAAAAIBRAA7" not in page and OTHER.encode() in page for page in pages)
     assert at.read_rows(at.files("older", "annotations"))["content"].to_pylist() == [OTHER, OTHER]
     assert faults(at) == misnamed(at) == []
+
+
+def test_a_writer_at_work_keeps_its_half_written_file_and_that_of_one_that_died_goes(folder: Path) -> None:
+    place = folder / "lake" / "tests"
+    for name in ("promotions/.writing-alive", "promotions/.writing-dead"):
+        (place / name).write_bytes(b"{")
+    an_hour_ago = (place / "format.json").stat().st_mtime - 3600
+    os.utime(place / "promotions" / ".writing-dead", (an_hour_ago, an_hour_ago))
+    forgot(folder)
+    assert [file.name for file in place.rglob(".writing-*")] == [".writing-alive"]
+
+
+def test_a_file_that_goes_while_the_lake_is_swept_is_passed_over(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lake_of(folder).put("calls/000001.json", b"{}")
+    below = Lake.below
+
+    def listed(self: Lake, place: str) -> list[Stored]:
+        found = below(self, place)
+        if not place:
+            self.remove("calls/000001.json")
+        return found
+
+    monkeypatch.setattr(Lake, "below", listed)
+    forgot(folder)
+    assert traces(image_of(folder), folder / "lake") == {"tests/forgotten/000001.json": {"name"}}
 
 
 def test_forgetting_again_changes_nothing_and_gives_the_same_record(folder: Path) -> None:

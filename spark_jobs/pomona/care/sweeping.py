@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 
 from pomona.care import erasing
 from pomona.formats import parquet
 from pomona.lake import Lake
+from pomona.lease import EXPIRE_S, clock
 from pomona.storage import Stored
 
 # Who held these held the lease, or says who forgot what.
@@ -18,12 +20,16 @@ def sweep(lake: Lake, content: str) -> None:
     """Takes the content out of every such file, by what kind of file it is; snapshots but the newest go, for nobody reads them."""
     _drop_snapshots(lake)
     named = _named(lake)
-    for file in lake.below(""):
+    files, before = lake.below(""), clock(lake) - EXPIRE_S
+    for file in files:
         if file.path.rpartition("/")[2].startswith(".writing-"):
-            # Of a writer that died: who holds the lake knows of no other.
-            lake.remove(file.path)
+            # Ledger, calls and pages have writers that hold no lease: one that shows no life for so long has died.
+            if file.written < before:
+                lake.remove(file.path)
         elif file.path not in named and not file.path.startswith(_LEFT_ALONE):
-            _clean(lake, file, content)
+            # Those writers also remove files.
+            with contextlib.suppress(FileNotFoundError):
+                _clean(lake, file, content)
 
 
 def _drop_snapshots(lake: Lake) -> None:
@@ -41,7 +47,8 @@ def _named(lake: Lake) -> set[str]:
     found = set()
     for run in lake.folders("runs"):
         folder = lake.run_folder(run)
-        manifests = {name: lake.document(f"{folder}/manifests/{name}") or {} for name in lake.names(f"{folder}/manifests")}
+        told = {name: lake.document(f"{folder}/manifests/{name}") for name in lake.names(f"{folder}/manifests")}
+        manifests = {name: manifest for name, manifest in told.items() if manifest}
         for manifest in manifests.values():
             found |= {file["path"] for told in manifest["datasets"].values() for file in told["files"]}
         if "describe.json" in manifests:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from pomona import promotions, reigns, scored, tracking
 from pomona.care import compaction, keeping, rewriting
 from pomona.lake import Lake
+from pomona.lease import clock
 from pomona.monitoring import hundreds, record
 from pomona.outcome import Result
 from pomona.stages import SCORE
@@ -46,8 +47,8 @@ class Sweep:
 def run(work: Work) -> Result:
     """One line on what went, or with `dry` on what would go."""
     order, lake = work.order, work.lake
-    sweep, clock = Sweep(lake, dry=order.dry), _clock(lake)
-    before, logs_before = clock - GRACE_S, clock - LOGS_S
+    sweep, now = Sweep(lake, dry=order.dry), clock(lake)
+    before, logs_before = now - GRACE_S, now - LOGS_S
     runs = keeping.sorted_out(lake, keep=order.keep_runs, wanted=_wanted(work), before=logs_before)
     _remove_runs(sweep, runs.removed)
     files, named = lake.below("parts"), keeping.named_parts(lake, runs.kept)
@@ -75,14 +76,6 @@ def run(work: Work) -> Result:
         "bytes_freed": sweep.freed,
     }
     return Result(line, {}, counts, {"runs_removed": list(runs.removed)})
-
-
-def _clock(lake: Lake) -> float:
-    """The time by the store's own clock: when it wrote the lease that this job renews."""
-    leases = lake.below("leases")
-    if not leases:
-        raise RuntimeError("nobody holds the lake: tidy works under its lease alone")
-    return max(lease.written for lease in leases)
 
 
 def _wanted(work: Work) -> set[str]:
