@@ -21,7 +21,7 @@ from pomona.formats import arrow_schema
 from pomona.lake import Lake
 from pomona.storage import Stored
 from run import forget as command
-from tests import old_lake
+from tests import drawn_model, old_lake
 from tests.conftest import Runs
 from tests.dying_storage import Died, DyingFolder
 from tests.traces import traces
@@ -217,6 +217,25 @@ def test_an_image_that_people_could_not_tell_is_forgotten_and_the_report_that_ne
     assert n_pictures > 0 and all(b"AAAAAIBRAA7" not in page and OTHER.encode() in page for page in pages)
     assert at.read_rows(at.files("older", "annotations"))["content"].to_pylist() == [OTHER, OTHER]
     assert faults(at) == misnamed(at) == []
+
+
+def test_runs_and_models_that_somebody_deleted_in_mlflow_are_forgotten_too(folder: Path) -> None:
+    uri, image = f"sqlite:///{folder}/mlflow.db", image_of(folder)
+    annotated(folder, sha256(image))
+    client = tracking.connect(uri)
+    client.create_experiment("tests", (folder / "artifacts").as_uri())
+    taught = pa.table({"content": [sha256(image), OTHER], "group": ["a", "b"]})
+    facts: dict[str, Any] = {"params": {}, "metrics": {}, "tags": {}, "trained_on": taught}
+    registered = tracking.register(uri, "tests", "older", chain=drawn_model.chain(), probes=[image], **facts)
+    (model,) = client.search_logged_models([registered.experiment])
+    for identifier in (registered.mlflow_run, tracked(folder), tracked(folder)):
+        client.delete_run(identifier)
+    client.delete_logged_model(model.model_id)
+    there = traces(image, folder / "artifacts")
+    assert {path.rpartition("/")[2] for path in there} == {"report.html", "summary.json", "probes.parquet", "trained_on.parquet"}
+    assert sum(path.endswith("report.html") for path in there) == 2
+    assert forgot(folder)["versions"] == [1]
+    assert traces(image, folder / "artifacts") == {}
 
 
 def test_a_writer_at_work_keeps_its_half_written_file_and_that_of_one_that_died_goes(folder: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,17 +41,34 @@ class Artifacts:
 
 
 def of_runs(tracking: str, name: str) -> list[Artifacts]:
-    """Those of every MLflow run, with report and summary."""
-    client = connect(tracking)
-    found = _all(tracking, name, lambda ids, page: client.search_runs(ids, page_token=page))
-    return [Artifacts(str(run.data.tags.get(RUN_TAG, "")), str(run.info.artifact_uri)) for run in found]
+    """Those of every MLflow run, with report and summary; of one that somebody deleted MLflow keeps the files."""
+    return [Artifacts(_run_of(run.data.tags), str(run.info.artifact_uri)) for run in _runs(tracking, name)]
 
 
 def of_models(tracking: str, name: str) -> list[Artifacts]:
-    """Those of every model, of a version or not yet of one."""
+    """Those of every model, of a version or not yet of one, deleted or not."""
     client = connect(tracking)
     found = _all(tracking, name, lambda ids, page: client.search_logged_models(ids, page_token=page))
-    return [Artifacts(str(model.tags.get(RUN_TAG, "")), str(model.artifact_location)) for model in found]
+    models = [Artifacts(_run_of(model.tags), str(model.artifact_location)) for model in found]
+    # MLflow finds no deleted model; the run that made it still names it, and it lies where its experiment's models lie.
+    there = {model.model_id for model in found}
+    for run in _runs(tracking, name):
+        for made in (run.outputs and run.outputs.model_outputs) or ():
+            if made.model_id not in there:
+                kept = str(client.get_experiment(run.info.experiment_id).artifact_location).rstrip("/")
+                models.append(Artifacts(_run_of(run.data.tags), f"{kept}/models/{made.model_id}/artifacts"))
+    return models
+
+
+def _runs(tracking: str, name: str) -> list[Any]:
+    from mlflow.entities import ViewType
+
+    client = connect(tracking)
+    return _all(tracking, name, lambda ids, page: client.search_runs(ids, run_view_type=ViewType.ALL, page_token=page))
+
+
+def _run_of(tags: Mapping[str, str]) -> str:
+    return str(tags.get(RUN_TAG, ""))
 
 
 def _all(tracking: str, name: str, ask: Callable[[list[str], str | None], Any]) -> list[Any]:

@@ -13,7 +13,8 @@ import hashlib
 import io
 import json
 import math
-from collections.abc import Callable, Iterable
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 
 _PROBES, _TRAINED_ON = "artifacts/probes.parquet", "artifacts/trained_on.parquet"
 _INDEX_BLOCK_BYTES = 64 << 10
+# By the run's key: who deleted a run in MLflow and registered it again has two.
+Reports = Mapping[str, list[Artifacts]]
 
 
 def forget(lake: Lake, tracked: str, content: str, *, by: str, reason: str) -> dict[str, Any]:
@@ -50,7 +53,9 @@ def forget(lake: Lake, tracked: str, content: str, *, by: str, reason: str) -> d
         entry = known or forgotten.record(lake, content, by=by, reason=reason, learnt=learnt)
         parts = _parts_with(lake, content)
         moves = {part.rpartition("/")[2]: _part_without(lake, part, content) for part in parts}
-        reports = {each.run: each for each in artifacts.of_runs(tracked, lake.name)}
+        reports = defaultdict(list)
+        for each in artifacts.of_runs(tracked, lake.name):
+            reports[each.run].append(each)
         for run in lake.folders("runs"):
             _forget_in_run(lake, run, content, moves, reports)
             _forget_in_score(lake, run, content)
@@ -105,7 +110,7 @@ def _part_without(lake: Lake, path: str, content: str) -> str:
     return rewriting.write_part(lake, folder, rows).name if rows.num_rows else name
 
 
-def _forget_in_run(lake: Lake, run: str, content: str, moves: rewriting.Moves, reports: dict[str, Artifacts]) -> None:
+def _forget_in_run(lake: Lake, run: str, content: str, moves: rewriting.Moves, reports: Reports) -> None:
     """Takes the content out of the run, what tells that it was there last: a call that was killed in between begins this run anew.
 
     Of an image that somebody labelled a run may know no more than the label: nobody could tell it, or it had gone before.
@@ -230,21 +235,21 @@ def _forget_in_model(model: Artifacts, content: str) -> None:
             model.put(_PROBES, parquet(table.filter(kept)))
 
 
-def _clean_orphans(lake: Lake, reports: dict[str, Artifacts], content: str) -> None:
+def _clean_orphans(lake: Lake, reports: Reports, content: str) -> None:
     """Takes the pictures out of every report whose run no longer says which images it had."""
     for run in reports.keys() | set(lake.folders("runs")):
         if not lake.exists(f"{lake.run_folder(run)}/manifests/ingest.json"):
             _clean_pages(lake, run, reports, content, erasing.without_pictures)
 
 
-def _clean_pages(lake: Lake, run: str, reports: dict[str, Artifacts], content: str, without: Callable[[str, str], str]) -> None:
+def _clean_pages(lake: Lake, run: str, reports: Reports, content: str, without: Callable[[str, str], str]) -> None:
     """Puts what `without` leaves of the run's report in its place, in MLflow and in the lake; MLflow's summary loses the name."""
-    if run in reports:
-        if page := reports[run].get("report.html"):
-            reports[run].put("report.html", without(page.decode(), content).encode())
-        summary = reports[run].get("summary.json") or b""
+    for kept in reports.get(run, ()):
+        if page := kept.get("report.html"):
+            kept.put("report.html", without(page.decode(), content).encode())
+        summary = kept.get("summary.json") or b""
         if content.encode() in summary:
-            reports[run].put("summary.json", cleaned(summary, "json", content))
+            kept.put("summary.json", cleaned(summary, "json", content))
     path = f"{lake.run_folder(run)}/report.html"
     if lake.exists(path):
         lake.put(path, without(lake.get(path).decode(), content).encode())
