@@ -7,6 +7,8 @@ import hashlib
 import json
 import os
 import shutil
+import threading
+import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -236,6 +238,33 @@ def test_runs_and_models_that_somebody_deleted_in_mlflow_are_forgotten_too(folde
     assert sum(path.endswith("report.html") for path in there) == 2
     assert forgot(folder)["versions"] == [1]
     assert traces(image, folder / "artifacts") == {}
+
+
+def test_documents_whose_rows_are_gone_cost_one_look_each_and_many_are_looked_at_together(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = lake_of(folder)
+    gone = {"path": "health/rows/gone.parquet", "sha256": "", "bytes": 0, "rows": 1}
+    for number in range(1, 33):
+        at.append("health", number, {"number": number, "waiting": gone})
+    asked: list[str] = []
+    together, at_work, lock, get = [0], [0], threading.Lock(), Lake.get
+
+    def slow(self: Lake, path: str) -> bytes:
+        if not path.startswith("health/"):
+            return get(self, path)
+        with lock:
+            asked.append(path)
+            at_work[0] += 1
+            together.append(at_work[0])
+        time.sleep(0.05)
+        with lock:
+            at_work[0] -= 1
+        return get(self, path)
+
+    monkeypatch.setattr(Lake, "get", slow)
+    forgot(folder)
+    assert len(asked) == 32 and max(together) > 4
 
 
 def test_a_writer_at_work_keeps_its_half_written_file_and_that_of_one_that_died_goes(folder: Path) -> None:

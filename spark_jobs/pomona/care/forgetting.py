@@ -51,19 +51,20 @@ def forget(lake: Lake, tracked: str, content: str, *, by: str, reason: str) -> d
         known = forgotten.entry_of(lake, content)
         learnt = {} if known else who_learnt(lake, tracked, models, content)
         entry = known or forgotten.record(lake, content, by=by, reason=reason, learnt=learnt)
-        parts = _parts_with(lake, content)
+        parts = _tables_with(lake, "parts", content)
+        rows = {path for record in (SCORED, HEALTH) for path in _tables_with(lake, f"{record}/rows", content)}
         moves = {part.rpartition("/")[2]: _part_without(lake, part, content) for part in parts}
         reports = defaultdict(list)
         for each in artifacts.of_runs(tracked, lake.name):
             reports[each.run].append(each)
         for run in lake.folders("runs"):
             _forget_in_run(lake, run, content, moves, reports)
-            _forget_in_score(lake, run, content)
+            _forget_in_score(lake, run, content, rows)
             for file in leftovers(lake, run, before=math.inf, logs_before=-math.inf):
                 lake.remove(file.path)
         for model in models:
             _forget_in_model(model, content)
-        _forget_in_records(lake, content)
+        _forget_in_records(lake, content, rows)
         rewriting.move_snapshot(lake, moves, forgotten=content)
         for part in parts:
             lake.remove(part)
@@ -90,8 +91,8 @@ def _holds(data: bytes | None, content: str) -> bool:
     return data is not None and erasing.mentions(_table(data), content)
 
 
-def _parts_with(lake: Lake, content: str) -> list[str]:
-    """The paths of the images and descriptors parts that hold the content, named by anybody or not."""
+def _tables_with(lake: Lake, folder: str, content: str) -> list[str]:
+    """The paths of the tables below the folder that hold the content, named by anybody or not."""
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
@@ -99,7 +100,7 @@ def _parts_with(lake: Lake, content: str) -> list[str]:
         with lake.opened(path, _INDEX_BLOCK_BYTES) as file:
             return bool(pc.any(pc.equal(pq.read_table(file, columns=["content"])["content"], content)).as_py())
 
-    paths = [file.path for file in lake.below("parts") if file.path.endswith(".parquet")]
+    paths = [file.path for file in lake.below(folder) if file.path.endswith(".parquet")]
     return [path for path, found in zip(paths, at_once(holds, paths), strict=True) if found]
 
 
@@ -138,33 +139,28 @@ def _forget_in_stage(lake: Lake, run: str, stage: str, content: str, paths: set[
     rewriting.put_manifest(lake, manifest, files, notes=erasing.without_items(manifest["notes"], content))
 
 
-def _forget_in_score(lake: Lake, run: str, content: str) -> None:
-    """Takes the content out of what the run scored and observed: tables that runs and numbered records name."""
+def _forget_in_score(lake: Lake, run: str, content: str, rows: set[str]) -> None:
+    """Takes the content out of what the run scored and observed, if it names one of the tables `rows`, which hold it."""
     manifest = lake.document(f"{lake.run_folder(run)}/manifests/{SCORE.name}.json")
     files = [File(**file) for told in manifest["datasets"].values() for file in told["files"]] if manifest else []
-    tables = (file for file in files if file.path.endswith(".parquet"))
-    if paths := {path for file in tables for path in _told(lake, [file], content, "path")}:
+    if paths := _told(lake, [file for file in files if file.path in rows], content, "path"):
         _forget_in_stage(lake, run, SCORE.name, content, paths)
 
 
-def _forget_in_records(lake: Lake, content: str) -> None:
-    """Lets the numbered states of `scored` and documents of `health` name rows without the content, and drops the rows with it.
+def _forget_in_records(lake: Lake, content: str, rows: set[str]) -> None:
+    """Lets the numbered states of `scored` and documents of `health` name tables without the content, and drops the `rows` with it.
 
-    No run names these by now. Of the documents only the newest is sure to have its rows still.
+    No run names these by now, and few records do: of the documents only the newest is sure to have its rows still.
     """
     for record, field in ((SCORED, "rows"), (HEALTH, "waiting")):
-        for number in range(1, lake.last_number(record) + 1):
-            entry = lake.entry(record, number)
-            file = File(**entry[field]) if entry and entry[field] else None
-            if entry is None or file is None:
-                continue
-            after = _file_without(lake, file, content, set())
-            if after != file:
+        held = {path for path in rows if path.startswith(f"{record}/")}
+        for entry in lake.entries(record) if held else ():
+            if entry[field] and entry[field]["path"] in held:
+                after = _file_without(lake, File(**entry[field]), content, set())
                 waiting = {"n_waiting": _n_readable(lake, after)} if record == HEALTH else {}
-                lake.put_document(f"{record}/{number:06d}.json", {**entry, field: asdict(after), **waiting})
-        for stored in lake.below(f"{record}/rows"):
-            if _holds(lake.get(stored.path), content):
-                lake.remove(stored.path)
+                lake.put_document(f"{record}/{entry['number']:06d}.json", {**entry, field: asdict(after), **waiting})
+    for path in sorted(rows):
+        lake.remove(path)
 
 
 def _n_readable(lake: Lake, file: File) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import json
 
@@ -10,7 +9,7 @@ from pomona.care import erasing
 from pomona.formats import parquet
 from pomona.lake import Lake
 from pomona.lease import EXPIRE_S, clock
-from pomona.storage import Stored
+from pomona.storage import at_once
 
 # Who held these held the lease, or says who forgot what.
 _LEFT_ALONE = ("format.json", "leases/", "forgotten/", "parts/")
@@ -19,17 +18,17 @@ _LEFT_ALONE = ("format.json", "leases/", "forgotten/", "parts/")
 def sweep(lake: Lake, content: str) -> None:
     """Takes the content out of every such file, by what kind of file it is; snapshots but the newest go, for nobody reads them."""
     _drop_snapshots(lake)
-    named = _named(lake)
-    files, before = lake.below(""), clock(lake) - EXPIRE_S
-    for file in files:
+    named, before, unnamed = _named(lake), clock(lake) - EXPIRE_S, []
+    for file in lake.below(""):
         if file.path.rpartition("/")[2].startswith(".writing-"):
             # Ledger, calls and pages have writers that hold no lease: one that shows no life for so long has died.
             if file.written < before:
                 lake.remove(file.path)
         elif file.path not in named and not file.path.startswith(_LEFT_ALONE):
-            # Those writers also remove files.
-            with contextlib.suppress(FileNotFoundError):
-                _clean(lake, file, content)
+            unnamed.append(file.path)
+    for path, after in zip(unnamed, at_once(lambda path: _without(lake, path, content), unnamed), strict=True):
+        if after is not None:
+            lake.put(path, after)
 
 
 def _drop_snapshots(lake: Lake) -> None:
@@ -44,26 +43,29 @@ def _drop_snapshots(lake: Lake) -> None:
 
 def _named(lake: Lake) -> set[str]:
     """The files of runs that a manifest names, and the reports of runs that say which images they had: these are seen to by themselves."""
-    found = set()
-    for run in lake.folders("runs"):
-        folder = lake.run_folder(run)
-        told = {name: lake.document(f"{folder}/manifests/{name}") for name in lake.names(f"{folder}/manifests")}
-        manifests = {name: manifest for name, manifest in told.items() if manifest}
-        for manifest in manifests.values():
-            found |= {file["path"] for told in manifest["datasets"].values() for file in told["files"]}
-        if "describe.json" in manifests:
-            found.add(manifests["describe.json"]["notes"]["index"]["path"])
-        if "ingest.json" in manifests:
-            found.add(f"{folder}/report.html")
+    return {path for named in at_once(lambda run: _named_by(lake, run), lake.folders("runs")) for path in named}
+
+
+def _named_by(lake: Lake, run: str) -> set[str]:
+    folder = lake.run_folder(run)
+    documents = {name: lake.document(f"{folder}/manifests/{name}") for name in lake.names(f"{folder}/manifests")}
+    manifests = {name: document for name, document in documents.items() if document}
+    found = {file["path"] for manifest in manifests.values() for told in manifest["datasets"].values() for file in told["files"]}
+    if "describe.json" in manifests:
+        found.add(manifests["describe.json"]["notes"]["index"]["path"])
+    if "ingest.json" in manifests:
+        found.add(f"{folder}/report.html")
     return found
 
 
-def _clean(lake: Lake, file: Stored, content: str) -> None:
-    """Writes the file anew if it says anything of the content."""
-    before = lake.get(file.path)
-    after = cleaned(before, file.path.rpartition(".")[2], content)
-    if after != before:
-        lake.put(file.path, after)
+def _without(lake: Lake, path: str, content: str) -> bytes | None:
+    """What the file says but for the content; None where it says nothing of it, or is gone: writers without a lease remove files too."""
+    try:
+        before = lake.get(path)
+    except FileNotFoundError:
+        return None
+    after = cleaned(before, path.rpartition(".")[2], content)
+    return None if after == before else after
 
 
 def cleaned(data: bytes, suffix: str, content: str) -> bytes:
