@@ -292,6 +292,25 @@ def test_a_file_that_goes_while_the_lake_is_swept_is_passed_over(folder: Path, m
     assert traces(image_of(folder), folder / "lake") == {"tests/forgotten/000001.json": {"name"}}
 
 
+def test_of_a_sha_that_the_lake_never_had_the_command_says_so_once(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for variable, value in {"NAME": "tests", "LAKE": folder / "lake", "TRACKING": f"sqlite:///{folder}/mlflow.db"}.items():
+        monkeypatch.setenv(f"POMONA_{variable}", str(value))
+    lake_of(folder).put("queue/queue.html", b'<main><img src="data:image/png;base64,iVBORw0KGgo="></main>')
+    lake_of(folder).put("queue/queue.csv", f"content\n{OTHER}\n".encode())
+    said = []
+    for content in ("0" * 64, "0" * 64, OTHER):
+        assert command.main([f"--sha={content}"]) == 0
+        said.append(capsys.readouterr().out.strip().splitlines()[-1])
+    assert said[0].endswith(
+        "no version of tests trained on it; nothing of it was found in the lake, so look whether SHA is that of the picture's file; "
+        "ingest will not take it in again"
+    )
+    # A killed call may have taken the rest out; what only a queue named was there too.
+    assert all(line.endswith("no version of tests trained on it; ingest will not take it in again") for line in said[1:])
+
+
 def test_forgetting_again_changes_nothing_and_gives_the_same_record(folder: Path) -> None:
     entry = forgot(folder)
     assert entry["runs"] == ["older"]

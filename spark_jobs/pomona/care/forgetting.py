@@ -43,7 +43,10 @@ Reports = Mapping[str, list[Artifacts]]
 
 
 def forget(lake: Lake, tracked: str, content: str, *, by: str, reason: str) -> dict[str, Any]:
-    """The record of the forgotten content, once nothing else holds it; called again it finishes what a killed call left."""
+    """The record of the forgotten content, once nothing else holds it; called again it finishes what a killed call left.
+
+    Beside it `found`: False when this is the first call and neither lake nor MLflow held anything of the content.
+    """
     owner = f"forget {content[:12]}…"
     # The lake's first: nobody who saves answers waits behind who waits for the lake.
     with hold(lake, owner), hold(lake, owner, record=ANSWERS):
@@ -57,20 +60,21 @@ def forget(lake: Lake, tracked: str, content: str, *, by: str, reason: str) -> d
         reports = defaultdict(list)
         for each in artifacts.of_runs(tracked, lake.name):
             reports[each.run].append(each)
+        found = bool(known or parts or rows)
         for run in lake.folders("runs"):
-            _forget_in_run(lake, run, content, moves, reports)
+            found |= _forget_in_run(lake, run, content, moves, reports)
             _forget_in_score(lake, run, content, rows)
             for file in leftovers(lake, run, before=math.inf, logs_before=-math.inf):
                 lake.remove(file.path)
         for model in models:
-            _forget_in_model(model, content)
+            found |= _forget_in_model(model, content)
         _forget_in_records(lake, content, rows)
         rewriting.move_snapshot(lake, moves, forgotten=content)
         for part in parts:
             lake.remove(part)
-        sweep(lake, content)
+        found |= sweep(lake, content)
         _clean_orphans(lake, reports, content)
-    return entry
+    return {**entry, "found": found}
 
 
 def who_learnt(lake: Lake, tracked: str, models: Iterable[Artifacts], content: str) -> dict[str, list[Any]]:
@@ -111,10 +115,11 @@ def _part_without(lake: Lake, path: str, content: str) -> str:
     return rewriting.write_part(lake, folder, rows).name if rows.num_rows else name
 
 
-def _forget_in_run(lake: Lake, run: str, content: str, moves: rewriting.Moves, reports: Reports) -> None:
+def _forget_in_run(lake: Lake, run: str, content: str, moves: rewriting.Moves, reports: Reports) -> bool:
     """Takes the content out of the run, what tells that it was there last: a call that was killed in between begins this run anew.
 
-    Of an image that somebody labelled a run may know no more than the label: nobody could tell it, or it had gone before.
+    Gives back whether it was there. Of an image that somebody labelled a run may know no more than the label: nobody could tell it, or it
+    had gone before.
     """
     datasets = (lake.document(f"{lake.run_folder(run)}/manifests/ingest.json") or {}).get("datasets", {})
     placements, annotations = ([File(**file) for file in datasets.get(name, {}).get("files", ())] for name in ("placements", "annotations"))
@@ -127,6 +132,7 @@ def _forget_in_run(lake: Lake, run: str, content: str, moves: rewriting.Moves, r
         _clean_pages(lake, run, reports, content, erasing.without_pictures if paths else erasing.without_name)
     rewriting.move_descriptors(lake, run, moves, forgotten=content if paths else "")
     rewriting.move_images(lake, run, moves, forgotten=content if is_named else "")
+    return is_named
 
 
 def _forget_in_stage(lake: Lake, run: str, stage: str, content: str, paths: set[str]) -> None:
@@ -215,20 +221,22 @@ def _records_without(lake: Lake, file: File, content: str, paths: set[str]) -> F
     return lake.write_stream(file.path.rpartition("/")[0], file.name, write)
 
 
-def _forget_in_model(model: Artifacts, content: str) -> None:
-    """Takes the content out of the model's probes and out of what says that it trained on it.
+def _forget_in_model(model: Artifacts, content: str) -> bool:
+    """Takes the content out of the model's probes and out of what says that it trained on it; gives back whether it was there.
 
     The name could stay there, for nobody can tell the image from it; but the record says already who trained on it, and an image that never
     comes back needs not be kept out of a comparison.
     """
-    if _holds(data := model.get(_TRAINED_ON), content):
+    if is_taught := _holds(data := model.get(_TRAINED_ON), content):
         model.put(_TRAINED_ON, parquet(erasing.without_rows(_table(data), content)))
     probes = model.get(_PROBES)
-    if probes is not None:
-        table = _table(probes)
-        kept = [hashlib.sha256(image).hexdigest() != content for image in table["image"].to_pylist()]
-        if not all(kept):
-            model.put(_PROBES, parquet(table.filter(kept)))
+    if probes is None:
+        return is_taught
+    table = _table(probes)
+    kept = [hashlib.sha256(image).hexdigest() != content for image in table["image"].to_pylist()]
+    if not all(kept):
+        model.put(_PROBES, parquet(table.filter(kept)))
+    return is_taught or not all(kept)
 
 
 def _clean_orphans(lake: Lake, reports: Reports, content: str) -> None:

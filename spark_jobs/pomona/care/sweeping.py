@@ -15,8 +15,11 @@ from pomona.storage import at_once
 _LEFT_ALONE = ("format.json", "leases/", "forgotten/", "parts/")
 
 
-def sweep(lake: Lake, content: str) -> None:
-    """Takes the content out of every such file, by what kind of file it is; snapshots but the newest go, for nobody reads them."""
+def sweep(lake: Lake, content: str) -> bool:
+    """Takes the content out of every such file, by what kind of file it is; snapshots but the newest go, for nobody reads them.
+
+    Gives back whether it was there, as far as can be told: pages lose their pictures unseen.
+    """
     _drop_snapshots(lake)
     named, before, unnamed = _named(lake), clock(lake) - EXPIRE_S, []
     for file in lake.below(""):
@@ -26,9 +29,12 @@ def sweep(lake: Lake, content: str) -> None:
                 lake.remove(file.path)
         elif file.path not in named and not file.path.startswith(_LEFT_ALONE):
             unnamed.append(file.path)
+    found = False
     for path, after in zip(unnamed, at_once(lambda path: _without(lake, path, content), unnamed), strict=True):
         if after is not None:
+            found |= not path.endswith(".html")
             lake.put(path, after)
+    return found
 
 
 def _drop_snapshots(lake: Lake) -> None:
