@@ -138,6 +138,8 @@ def run(work: Work) -> Result:
             health = own if own and own["scored"] >= saved.number else written(watching, saved, observed, reigning=reigning)
             if health is None:
                 LOG.info("score: version %d is champion no more, and its successor watches: asking that one", version)
+                # Asking takes long, and whoever forgets need not wait for it.
+                work.held.close()
                 return run(work)
             health_page.write(lake)
             return _result(work, saved, health, n_asked=len(told), version=version)
