@@ -21,6 +21,7 @@ from pomona.jobs import score
 from pomona.lake import Lake
 from pomona.monitoring.watching import Observed
 from pomona.outcome import Result
+from pomona.report import health
 from pomona.work import Work
 from run_stage import done
 from tests.drawn_model import picture
@@ -98,7 +99,7 @@ def test_who_forgets_waits_while_answers_are_saved(place: Place, monkeypatch: py
         forgetting.join(2)
         waited.append(forgetting.is_alive())
 
-    append, page = Lake.append, score.health_page.write
+    append, page = Lake.append, health.write
 
     def appended(self: Lake, record: str, number: int, document: Any) -> bool:
         if record == scored.RECORD and at == "the record of its state":
@@ -111,7 +112,7 @@ def test_who_forgets_waits_while_answers_are_saved(place: Place, monkeypatch: py
         page(written)
 
     monkeypatch.setattr(Lake, "append", appended)
-    monkeypatch.setattr(score.health_page, "write", paged)
+    monkeypatch.setattr(health, "write", paged)
     place.score("first")
     forgetting.join(60)
     assert waited == [True]
