@@ -125,7 +125,7 @@ def test_a_resource_that_is_everything_says_why() -> None:
 
 
 def test_airflow_may_do_what_the_plugins_call_and_nothing_else() -> None:
-    sources = [*(PROJECT / "plugins" / "pomona_airflow").glob("*.py"), *(PROJECT / "run").glob("*.py")]
+    sources = [*(PROJECT / "plugins" / "pomona_airflow").rglob("*.py"), *(PROJECT / "run").glob("*.py")]
     text = "\n".join(source.read_text(encoding="utf-8") for source in sources)
     called = set(re.findall(r"client\.(?!get_paginator|get_conn)([a-z_]+)\(", text)) | set(re.findall(r'get_paginator\("(\w+)"\)', text))
     assert called <= set(CALLS), "a call that this test does not know: give Airflow the right in infra/pomona.yaml, with its reason"
