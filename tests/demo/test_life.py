@@ -79,7 +79,8 @@ def test_a_whole_life_happens_and_its_traces_say_the_same_as_its_words(demo: Dem
 
     # Three runs by arrival, each a version and each better than the champion before it.
     summaries = [lake.document(f"runs/{entry['run']}/summary.json") or {} for entry in lake.entries("judged")]
-    assert [document["started_by"].rpartition(",")[0] for document in summaries] == [f"arrival of {n} images" for n in (160, 240, 17)]
+    arrived = ["160 images", "240 images", "16 images and 1 file of labels"]
+    assert [document["started_by"].rpartition(",")[0] for document in summaries] == [f"arrival of {what}" for what in arrived]
     assert tracking.versions(uri, NAME) == {number: document["run"] for number, document in enumerate(summaries, start=1)}
     assert [document["verdict"]["decision"] for document in summaries] == ["promote"] * 3
     assert [document["counts"]["labels"] for document in summaries] == [5, 5, 6]
