@@ -58,7 +58,7 @@ def told(name: str, entry: Mapping[str, Any]) -> str:
     if not entry["versions"] and entry["runs"]:
         trained += f", but the runs {', '.join(entry['runs'])} did"
     if not entry["found"]:
-        trained += "; nothing of it was found in the lake, so look whether SHA is that of the picture's file"
+        trained += "; nothing of it was found in lake or MLflow, so look whether SHA is that of the picture's file"
     return f"{entry['content'][:12]}… is forgotten (record {entry['number']} of {entry['at']}): {trained}; ingest will not take it in again"
 
 

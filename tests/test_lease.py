@@ -130,5 +130,5 @@ def test_a_renewal_that_fails_is_tried_again_and_costs_nothing(lake, monkeypatch
 
 
 def test_a_holder_that_was_taken_for_dead_learns_it(lake):
-    with pytest.raises(lease.LeaseLost, match="slow lost the lake to another job"), lease.hold(lake, "slow"):
+    with pytest.raises(lease.LeaseLost, match="slow lost its lease to another job"), lease.hold(lake, "slow"):
         lake.append("leases", 2, json.loads(lake.get("leases/000001.json")))

@@ -62,7 +62,7 @@ def hold(lake: Lake, owner: str, job: str = "", *, record: str = _LAKE) -> Itera
     try:
         yield
         if lake.last_number(record) != mine["number"]:
-            raise LeaseLost(f"{owner} lost the lake to another job while it worked: run it again")
+            raise LeaseLost(f"{owner} lost its lease to another job while it worked: run it again")
     finally:
         stop.set()
         renewal.join()

@@ -304,7 +304,7 @@ def test_of_a_sha_that_the_lake_never_had_the_command_says_so_once(
         assert command.main([f"--sha={content}"]) == 0
         said.append(capsys.readouterr().out.strip().splitlines()[-1])
     assert said[0].endswith(
-        "no version of tests trained on it; nothing of it was found in the lake, so look whether SHA is that of the picture's file; "
+        "no version of tests trained on it; nothing of it was found in lake or MLflow, so look whether SHA is that of the picture's file; "
         "ingest will not take it in again"
     )
     # A killed call may have taken the rest out; what only a queue named was there too.

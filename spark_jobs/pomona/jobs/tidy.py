@@ -159,8 +159,8 @@ def _pack_documents(sweep: Sweep, before: float) -> None:
     if not sweep.dry:
         hundreds.pack(lake)
     old = {file.path for file in lake.below(hundreds.PACKED) if file.written < before}
-    numbers = [number for number in range(1, lake.last_number(hundreds.PACKED) + 1) if f"{hundreds.PACKED}/{number:06d}.json" in old]
-    packed = {path for number in numbers for path in hundreds.inside(number)}
+    numbers = range(1, lake.last_number(hundreds.PACKED) + 1)
+    packed = {path for number in numbers if f"{hundreds.PACKED}/{number:06d}.json" in old for path in hundreds.inside(number)}
     sweep.drop(file for file in lake.below(record.RECORD) if file.path in packed)
 
 
