@@ -47,11 +47,15 @@ def latest(lake: Lake) -> Scored:
 
 def state(lake: Lake, number: int) -> Scored:
     """The state of this number, or the empty one where there is none."""
-    entry = lake.entry(RECORD, number)
-    if entry is None:
-        return Scored(0, arrow_schema(RECORD).empty_table().to_pandas())
-    file = File(**entry["rows"])
-    return Scored(number, lake.read_rows([file]).to_pandas(), file)
+    while (entry := lake.entry(RECORD, number)) is not None:
+        file = File(**entry["rows"])
+        try:
+            return Scored(number, lake.read_rows([file]).to_pandas(), file)
+        except FileNotFoundError:
+            # An image was forgotten since: by now the entry names rows without it.
+            if lake.entry(RECORD, number) == entry:
+                raise
+    return Scored(0, arrow_schema(RECORD).empty_table().to_pandas())
 
 
 def counted(lake: Lake) -> int:

@@ -135,3 +135,21 @@ def test_a_state_whose_rows_are_gone_keeps_nobody_from_forgetting(place: Place) 
     place.lake.remove(rows.path)
     place.forget(LEMON)
     assert rows == place.lake.files("first", "scored")[0]
+    with pytest.raises(FileNotFoundError):
+        scored.latest(place.lake)
+
+
+def test_who_reads_while_an_image_is_forgotten_reads_the_state_without_it(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    place.put("lemon.jpg", LEMON)
+    place.put("plum.jpg", PLUM)
+    place.score("first")
+    read_rows, begun = Lake.read_rows, []
+
+    def forgotten_first(self: Lake, *asked: Any) -> Any:
+        if not begun:
+            begun.append(True)
+            place.forget(LEMON)
+        return read_rows(self, *asked)
+
+    monkeypatch.setattr(Lake, "read_rows", forgotten_first)
+    assert list(place.left) == ["plum.jpg"]
