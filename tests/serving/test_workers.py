@@ -5,12 +5,15 @@ import errno
 import os
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
+import httpx
 import psutil
 import pytest
 
 from pomona import bundle
 from serving import worker
+from serving.app import Limits, Sample, create_app
 from serving.child import Child, ChildGone
 from serving.workers import Unanswered, Workers
 from tests.drawn_model import knowing_chain, strange_picture, trained_on
@@ -107,6 +110,23 @@ def test_a_free_process_that_dies_is_succeeded_without_being_asked(model, monkey
 
     (pid,), dead = played(model, play, n_workers=1)
     assert pid != dead
+
+
+def test_while_no_process_lives_the_service_is_not_well_and_says_so(model):
+    async def play(workers):
+        following = SimpleNamespace(serving=SimpleNamespace(version=3, workers=workers), standing=lambda: {"state": "in step"})
+        app = create_app(following, limits=Limits(1, 1), sample=Sample())
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://service") as client:
+            well = await client.get("/health")
+            psutil.Process(*workers.pids).kill()
+            while workers.pids:
+                await asyncio.sleep(0.01)
+            return well, await client.get("/health")
+
+    well, unwell = played(model, play, n_workers=1)
+    assert (well.status_code, well.json()["version"]) == (200, 3)
+    assert (unwell.status_code, unwell.headers["retry-after"]) == (503, "5")
+    assert unwell.json()["detail"] == "no process of version 3 lives; others are started, the service's log says more"
 
 
 def test_a_successor_that_the_system_has_no_room_for_is_tried_again(model, monkeypatch):
