@@ -58,7 +58,7 @@ def run(work: Work) -> Result:
     )
     is_image = pc.equal(table["copy"], 0)
     images, own = table.filter(is_image), is_image.to_numpy(zero_copy_only=False)
-    known = known_classes(matrix[own], images["label"].to_pylist())
+    known = known_classes(matrix if own.all() else matrix[own], images["label"].to_pylist())
     sample = sampled(images.select(["content", "label", "group"]).to_pandas(), n_images=work.knobs["fold_images"], seed=work.knobs["seed"])
     rows = _rows(work, sample)
     found = held_out(work.knobs, rows)
@@ -87,7 +87,7 @@ def run(work: Work) -> Result:
 
 
 def gathered(lake: Lake, files: Iterable[File], *, max_mb: float) -> tuple[pa.Table, np.ndarray]:
-    """The training rows sorted by content and copy, and their (n_train, n_components) float64 matrix.
+    """The training rows sorted by content and copy, without their features, and these as an (n_train, n_components) float64 matrix.
 
     Raises
     ------
@@ -108,7 +108,8 @@ def gathered(lake: Lake, files: Iterable[File], *, max_mb: float) -> tuple[pa.Ta
         table = lake.read_rows([file])
         rows.append(table.filter(pa.compute.equal(table["split"], "train")))
     train = pa.concat_tables(rows).sort_by([("content", "ascending"), ("copy", "ascending")])
-    return train, train["features"].combine_chunks().flatten().to_numpy().reshape(train.num_rows, -1)
+    matrix = train["features"].combine_chunks().flatten().to_numpy().reshape(train.num_rows, -1)
+    return train.drop_columns("features"), matrix
 
 
 def sampled(rows: pd.DataFrame, *, n_images: int, seed: int) -> pd.DataFrame:

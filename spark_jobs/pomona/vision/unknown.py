@@ -93,13 +93,18 @@ def known_classes(features: Floats, labels: Sequence[str]) -> Known:
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     names, index = np.unique(np.asarray(labels), return_inverse=True)
-    means = np.array([features[index == number].mean(axis=0) for number in range(len(names))])
-    centred = features - means[index]
+    means, products = np.empty((len(names), features.shape[1])), np.zeros((features.shape[1], features.shape[1]))
     # BLAS's and LAPACK's rounding depends on their number of threads.
     with threadpool_limits(limits=1):
-        covariance = centred.T @ centred / len(features)
+        for number in range(len(names)):
+            # One class at a time: the features themselves are the largest thing that train holds.
+            centred = features[index == number]
+            means[number] = centred.mean(axis=0)
+            centred -= means[number]
+            products += centred.T @ centred
+        covariance = products / len(features)
         round_ = np.eye(len(covariance)) * max(float(np.trace(covariance)) / len(covariance), _TINY)
-        return Known(means, np.linalg.inv((1 - _SHRINKAGE) * covariance + _SHRINKAGE * round_))
+        return Known(means, np.linalg.inv((1 - _SHRINKAGE) * covariance + _SHRINKAGE * round_).astype(np.float64, copy=False))
 
 
 def signs(probabilities: Floats, features: Floats, lost: float, known: Known) -> Floats:
