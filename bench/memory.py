@@ -33,10 +33,10 @@ def _rows(few: Ran, many: Ran, name: str, *, judged: bool) -> Iterable[Row]:
     grown = {stage: after[stage] / before[stage] for stage in before if stage in after and stage != "train"}
     worst = max(grown, key=lambda stage: grown[stage])
     parts = ", ".join(f"{stage} {before[stage] / MB:.0f} → {after[stage] / MB:.0f}" for stage in grown)
-    flat = grown[worst] <= _FLAT
-    yield Row(
-        f"drivers but train's, {name}", f"{grown[worst]:.2f} × ({worst})", f"≤ {_FLAT} × each", flat if judged else None, f"MB: {parts}"
-    )
+    further = _n_images(many) - _n_images(few)
+    each = max(after[stage] - before[stage] for stage in grown) / max(1, further)
+    flat, note = grown[worst] <= _FLAT, f"MB: {parts}; at most {each:,.0f} bytes for each further image"
+    yield Row(f"drivers but train's, {name}", f"{grown[worst]:.2f} × ({worst})", f"≤ {_FLAT} × each", flat if judged else None, note)
     bound = _FLAT * before["train"] + 2 * (_matrix_bytes(many) - _matrix_bytes(few))
     matrix = f"{_FLAT} × the first run's {before['train'] / MB:.0f} MB and twice what its matrix grew to {_matrix_bytes(many) / MB:.1f} MB"
     figure, within = f"{after['train'] / MB:.0f} MB", after["train"] <= bound
@@ -49,7 +49,10 @@ def _rows(few: Ran, many: Ran, name: str, *, judged: bool) -> Iterable[Row]:
 
 def _matrix_bytes(chain: Ran) -> int:
     """What train gathers: the feature table's rows that are not test's."""
-    manifest = chain.lake.manifest(chain.run, "encode")
     size = sum(file.bytes for file in chain.lake.files(chain.run, "features") if Path(file.path).suffix == ".parquet")
     counts = chain.lake.manifest(chain.run, "train")["counts"]
-    return int(size * counts["train"] / max(1, manifest["counts"]["images"]))
+    return int(size * counts["train"] / max(1, _n_images(chain)))
+
+
+def _n_images(chain: Ran) -> int:
+    return int(chain.lake.manifest(chain.run, "encode")["counts"]["images"])

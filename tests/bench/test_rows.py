@@ -57,6 +57,7 @@ def test_drivers_are_flat_but_trains_which_may_grow_by_twice_its_matrix() -> Non
     many = _with_memory({"ingest": 220, "describe": 260, "train": 554}, images=200)
     drivers, train, tree = memory._rows(few, many, "images", judged=True)
     assert (drivers.figure, drivers.met) == ("1.30 × (describe)", False)
+    assert drivers.note == f"MB: ingest 200 → 220, describe 200 → 260; at most {60 * MB / 180:,.0f} bytes for each further image"
     assert (train.figure, train.goal, train.met) == ("554 MB", "≤ 555 MB", True)
     assert (tree.figure, tree.met) == ("2.0 GB", True)
     many = _with_memory({"ingest": 220, "describe": 240, "train": 556}, images=200, peak_gb=3.1)
