@@ -9,6 +9,7 @@ the lake, in runs/<run>/outcomes/<stage>.json.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import importlib
 import logging
 import os
@@ -19,6 +20,8 @@ from typing import Any
 
 # BLAS rounds by its number of threads, and two that wait for each other on a busy machine take three times the processor time of one.
 os.environ |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+# Arrow's own pool keeps what was freed: drivers were larger by 30 to 65 MB with it, and no faster.
+os.environ["ARROW_DEFAULT_MEMORY_POOL"] = "system"
 # spark-submit runs this file by its path, so the package beside it is found here or, on a cluster, in its zip.
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
@@ -31,10 +34,13 @@ from pomona.releases import misread, stop_if_outdated
 from pomona.store_faults import StoreAway, told_elsewhere
 from pomona.work import LOG, Work, code_hash
 
+_M_MMAP_THRESHOLD = -3  # <malloc.h>
+
 
 def main(words: Sequence[str]) -> int:
     """The exit code of the stage that the words order."""
     order = command.parse(words)
+    _return_large_blocks()
     logging.basicConfig(stream=sys.stdout, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", level=logging.WARNING, force=True)
     LOG.setLevel(logging.INFO)
     stage, run = order.stage.name, order.place.run
@@ -69,6 +75,15 @@ def reported(work: Work) -> int:
             return _report(work, started, "bad_input", str(fault))
         _report(work, started, "fault", _cause(error))
         raise
+
+
+def _return_large_blocks() -> None:
+    """Lets glibc take each large block from the system and give it back; other C libraries have no such setting.
+
+    Left alone it soon cuts them from its heap, where holes stay: of 100,000 pictures the driver of ingest was larger by 50 MB.
+    """
+    with contextlib.suppress(AttributeError):
+        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, 256 << 10)
 
 
 def _report(
