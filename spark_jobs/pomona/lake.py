@@ -187,7 +187,7 @@ class Lake:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        tables = [pq.read_table(io.BytesIO(self.get(file.path)), columns=columns) for file in files]
+        tables = [pq.read_table(pa.BufferReader(self.get(file.path)), columns=columns) for file in files]
         return pa.concat_tables(tables).replace_schema_metadata(None)
 
     def read_arrays(self, file: File) -> dict[str, np.ndarray]:

@@ -16,7 +16,7 @@ from pomona.s3 import AWS, S3
 from pomona.storage import Storage, storage
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Listed:
     """One listed file. `fault` says why it cannot be read, or is empty; `modified_s` is its time, in seconds since 1970."""
 

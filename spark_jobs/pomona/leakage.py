@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import re
+import sys
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from pomona.datasets import DATASETS
 
@@ -43,6 +44,8 @@ class Placement(NamedTuple):
 
         The name has no label in it, so that an image keeps its side when somebody relabels it.
         """
+        if self.split is not None and self.group is not None:
+            return self
         group = content if self.group is None else self.group
         return Placement(self.label, self.split or split_of_group(group), group)
 
@@ -103,7 +106,9 @@ def place(path: str, *, group_pattern: str, splits: dict[str, str]) -> Placement
     if not folders:
         raise Misplaced(NO_LABEL)
     label, *deeper = folders
-    return Placement(label, split, _group(label, deeper, name, group_pattern))
+    group = _group(label, deeper, name, group_pattern)
+    # Of a name that ten thousand pictures share one text is held.
+    return Placement(sys.intern(label), split, group and sys.intern(group))
 
 
 def _group(label: str, deeper: Sequence[str], name: str, pattern: str) -> str | None:
@@ -173,12 +178,12 @@ def select(placements: pa.Table, *, labels: Sequence[str]) -> Selection:
     """
     import pyarrow.compute as pc
 
-    columns = ["path", *(column.name for column in DATASETS["roster"].columns if column.name != "path")]
+    columns = [column.name for column in DATASETS["roster"].columns]
     listed = placements.filter(pc.is_null(placements["gone_since"])).select(columns).sort_by("path")
-    present = listed.to_pandas()
+    present = _numbered(listed)
     chosen = _chosen(present, labels)
     clash = _clashes(chosen)
-    rest = chosen[~clash].sort_values("split", ascending=True, kind="stable")  # "test" before "train"
+    rest = chosen[~clash].sort_values("split", key=lambda split: split != "test", kind="stable")
     copy = rest.duplicated("content")
     kept, copies = rest[~copy], rest[copy]
     side = kept.set_index("content")["split"]
@@ -197,7 +202,12 @@ def select(placements: pa.Table, *, labels: Sequence[str]) -> Selection:
         "groups": int(kept["group"].nunique()),
         "gone": placements.num_rows - len(present),
     }
-    return Selection(_roster(kept), counts, _leaks(kept, leaked), _conflicts(chosen[clash]), sorted(shared), _linked(kept, leaked))
+    places = kept.index.to_numpy()
+    roster = listed.take(places[pc.sort_indices(listed["content"].take(places)).to_numpy()])
+    of_leaked, leaked, clashing = (_named(listed, rows) for rows in (kept[kept["content"].isin(leaked["content"])], leaked, chosen[clash]))
+    still_in_train = {*kept.loc[kept["split"] == "train", "group"]}
+    linked = _linked(of_leaked, leaked, still_in_train)
+    return Selection(roster, counts, _leaks(of_leaked, leaked), _conflicts(clashing), sorted(shared), linked)
 
 
 def images_per_label(roster: pa.Table) -> dict[str, dict[str, int]]:
@@ -260,39 +270,37 @@ def _chosen(present: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
     return present[present["label"].isin(list(labels))]
 
 
-def _clashes(rows: pd.DataFrame) -> pd.Series[bool]:
-    """Per row, whether its content stands under more than one label."""
+def _numbered(listed: pa.Table) -> pd.DataFrame:
+    """The rows by their place in the table: the content as a number, label, split and group as categories, not a text for each row."""
     import pandas as pd
 
-    codes = pd.Series(pd.factorize(rows["label"])[0], index=rows.index)
-    by_content = codes.groupby(pd.factorize(rows["content"])[0])
+    numbers = listed["content"].combine_chunks().dictionary_encode().indices.to_numpy()
+    return pd.DataFrame({"content": numbers, **{name: listed[name].to_pandas().astype("category") for name in ("label", "split", "group")}})
+
+
+def _named(listed: pa.Table, rows: pd.DataFrame) -> pd.DataFrame:
+    """The same rows as texts, with their paths."""
+    named: pd.DataFrame = listed.take(rows.index.to_numpy()).to_pandas()
+    return named
+
+
+def _clashes(rows: pd.DataFrame) -> pd.Series[bool]:
+    """Per row, whether its content stands under more than one label."""
+    by_content = rows["label"].cat.codes.groupby(rows["content"])
     return by_content.transform("min") != by_content.transform("max")
 
 
-def _roster(kept: pd.DataFrame) -> pa.Table:
-    import pyarrow as pa
-
-    schema = pa.schema([(column.name, pa.string()) for column in DATASETS["roster"].columns])
-    return pa.Table.from_pandas(kept.sort_values("content"), schema=schema, preserve_index=False).replace_schema_metadata(None)
-
-
 def _leaks(kept: pd.DataFrame, leaked: pd.DataFrame) -> list[Leak]:
-    test_path, trains = _of_content(kept, leaked, "path"), defaultdict(list)
+    test_path, trains = dict(zip(kept["content"], kept["path"], strict=True)), defaultdict(list)
     for content, path in zip(leaked["content"], leaked["path"], strict=True):
         trains[content].append(path)
     return [Leak(content, test_path[content], tuple(trains[content])) for content in sorted(trains)]
 
 
-def _linked(kept: pd.DataFrame, leaked: pd.DataFrame) -> list[tuple[str, str]]:
-    test_group = _of_content(kept, leaked, "group")
-    still_in_train = set(kept.loc[kept["split"] == "train", "group"])
+def _linked(kept: pd.DataFrame, leaked: pd.DataFrame, still_in_train: Collection[str]) -> list[tuple[str, str]]:
+    test_group = dict(zip(kept["content"], kept["group"], strict=True))
     pairs = {(test_group[content], group) for content, group in zip(leaked["content"], leaked["group"], strict=True)}
     return sorted((test, train) for test, train in pairs if train in still_in_train and test != train)
-
-
-def _of_content(kept: pd.DataFrame, wanted: pd.DataFrame, column: str) -> dict[Any, str]:
-    rows = kept[kept["content"].isin(wanted["content"])]
-    return dict(zip(rows["content"], rows[column], strict=True))
 
 
 def _conflicts(rows: pd.DataFrame) -> list[Conflict]:

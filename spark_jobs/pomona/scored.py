@@ -15,9 +15,9 @@ from pomona.landing import Landing, Listed
 from pomona.leakage import is_ignored
 from pomona.monitoring import record
 from pomona.outcome import File
+from pomona.snapshots import KEY, readable
 
 RECORD = "scored"
-KEY = ["path", "size", "version"]
 
 
 @dataclass(frozen=True)
@@ -88,11 +88,6 @@ def save(lake: Lake, scored: Scored, **facts: Any) -> Scored | None:
 def pending(last: Scored, listed: Sequence[Listed], champion: int) -> pd.DataFrame:
     """The listed files that this version has not been asked about as they are now: columns path, size, version."""
     return _without(readable(listed), _final(last, champion))
-
-
-def readable(listed: Sequence[Listed]) -> pd.DataFrame:
-    """Path, size and version of the listed files that have no fault."""
-    return keyed((file.path, file.size, file.version) for file in listed if not file.fault)
 
 
 def keyed(files: Iterable[tuple[str, int, str]]) -> pd.DataFrame:

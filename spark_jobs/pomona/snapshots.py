@@ -18,7 +18,7 @@ from pomona.leakage import Misplaced, Placement, is_ignored, place, split_folder
 from pomona.outcome import File
 
 State = tuple[str, int, str]
-_KEY = ["path", "size", "version"]
+KEY = ["path", "size", "version"]
 _MEANING = ["path", "content", "label", "split", "group"]
 
 
@@ -88,10 +88,9 @@ def locate(listed: Sequence[Listed], *, group_pattern: str) -> tuple[list[Listed
 
 def pending(last: Snapshot, listed: Sequence[Listed]) -> pd.DataFrame:
     """The listed files that the snapshot does not know as they are now: columns path, size, version."""
-    known = pd.concat([last.placements[_KEY], last.rejects.loc[last.rejects["final"].astype(bool), _KEY]])
-    readable = pd.DataFrame([(f.path, f.size, f.version) for f in listed if not f.fault], columns=_KEY)
-    marked = readable.merge(known.drop_duplicates(), on=_KEY, how="left", indicator=True)
-    return marked.loc[marked["_merge"] == "left_only", _KEY].reset_index(drop=True)
+    known = pd.concat([last.placements[KEY], last.rejects.loc[last.rejects["final"].astype(bool), KEY]])
+    marked = readable(listed).merge(known.drop_duplicates(), on=KEY, how="left", indicator=True)
+    return marked.loc[marked["_merge"] == "left_only", KEY].reset_index(drop=True)
 
 
 def follow(last: Snapshot, listed: Sequence[Listed], places: Mapping[str, Placement], taken: pd.DataFrame) -> Snapshot:
@@ -105,11 +104,11 @@ def follow(last: Snapshot, listed: Sequence[Listed], places: Mapping[str, Placem
     Placements that are listed no more stay, with the time since when they are gone.
     """
     at = now()
-    listing = pd.DataFrame([(f.path, f.size, f.version) for f in listed if not f.fault], columns=_KEY)
-    faults = pd.DataFrame([(f.path, f.size, f.version, f.fault, False) for f in listed if f.fault], columns=[*_KEY, "reason", "final"])
-    known = last.placements[[*_KEY, "content", "part"]]
+    listing = readable(listed)
+    faults = pd.DataFrame([(f.path, f.size, f.version, f.fault, False) for f in listed if f.fault], columns=[*KEY, "reason", "final"])
+    known = last.placements[[*KEY, "content", "part"]]
     good = pd.concat([known, taken.loc[taken["content"].notna(), known.columns]]).drop_duplicates("path", keep="last")
-    here = listing.merge(good, on=_KEY)
+    here = listing.merge(good, on=KEY)
     completed = [places[path].completed(content) for path, content in zip(here["path"], here["content"], strict=True)]
     here = here.assign(**{field: [getattr(p, field) for p in completed] for field in ("label", "split", "group")})
     seen = last.placements.set_index("path")["first_seen"]
@@ -118,12 +117,19 @@ def follow(last: Snapshot, listed: Sequence[Listed], places: Mapping[str, Placem
     gone = gone.assign(gone_since=gone["gone_since"].where(gone["gone_since"].notna(), at))
     placements = pd.concat([here[last.placements.columns], gone]).sort_values("path", ignore_index=True)
 
-    bad = taken.loc[taken["content"].isna(), [*_KEY, "reason", "final"]]
-    old = last.rejects.loc[last.rejects["final"].astype(bool), [*_KEY, "reason", "final"]].merge(listing, on=_KEY)
+    bad = taken.loc[taken["content"].isna(), [*KEY, "reason", "final"]]
+    old = last.rejects.loc[last.rejects["final"].astype(bool), [*KEY, "reason", "final"]].merge(listing, on=KEY)
     rejects = pd.concat([old, faults, bad]).drop_duplicates("path", keep="last")
     seen = last.rejects.set_index("path")["first_seen"]
     rejects = rejects.assign(first_seen=rejects["path"].map(seen).fillna(at)).sort_values("path", ignore_index=True)
     return Snapshot(last.number, placements, rejects[last.rejects.columns])
+
+
+def readable(listed: Sequence[Listed]) -> pd.DataFrame:
+    """Path, size and version of the listed files that have no fault; of the same types without any."""
+    files = [file for file in listed if not file.fault]
+    columns = {name: [getattr(file, name) for file in files] for name in KEY}
+    return pd.DataFrame(columns, dtype=object).astype({"size": "int64"})
 
 
 def taken_schema() -> pa.Schema:

@@ -18,6 +18,7 @@ from pomona.jobs import score
 from pomona.landing import Landing
 from pomona.monitoring.watching import Observed
 from pomona.outcome import BadInput, Result
+from pomona.snapshots import KEY
 from pomona.work import Work
 from run_stage import done
 from serving.asked import keep
@@ -134,7 +135,7 @@ def test_who_was_overtaken_by_the_next_champion_asks_that_one(models: str, tmp_p
             place.champion(2)
             place.put("b.jpg", drawn_model.picture("plum", 2))
             place.score()
-        rows = [{**file, "content": file["path"], "label": "plum", "final": True} for file in new[scored.KEY].to_dict("records")]
+        rows = [{**file, "content": file["path"], "label": "plum", "final": True} for file in new[KEY].to_dict("records")]
         return score._divided(pa.Table.from_pylist(rows, schema=score.answers_schema()), Observed())
 
     monkeypatch.setattr(score, "_told", told)

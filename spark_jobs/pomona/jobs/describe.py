@@ -102,6 +102,8 @@ def run(work: Work) -> Result:
         seen = work.context.accumulator(0)
         with work.progress(lambda: seen.value, n_missing, "images"):
             work.images(_by_image(missing)).map(describe(extractor, work.lake, folder, seen)).table(_written_schema())
+        # Of many pictures it is as large as the index that is read anew.
+        del missing
         known = index_of(work.lake, folder)
     index = known.join(wanted.select(["content", "copy"]), ["content", "copy"], join_type="left semi")
     if index.num_rows != wanted.num_rows:
@@ -125,9 +127,13 @@ def wanted_of(roster: pa.Table, n_copies: int) -> pa.Table:
 def _by_image(missing: pa.Table) -> pa.Table:
     """A row for each image that lacks something: content, part, and the numbers `copies` as text, such as `0 1`."""
     import pyarrow as pa
+    import pyarrow.compute as pc
 
-    rows = missing.to_pandas().astype({"copy": str}).groupby(["content", "part"], sort=True)["copy"].agg(" ".join)
-    return pa.Table.from_pandas(rows.rename("copies").reset_index(), preserve_index=False)
+    ordered = missing.sort_by([("content", "ascending"), ("copy", "ascending")])
+    # One after the other, so that the numbers stay in their order.
+    rows = ordered.group_by(["content", "part"], use_threads=False).aggregate([("copy", "list")])
+    texts = pc.binary_join(rows["copy_list"].cast(pa.list_(pa.string())), " ")
+    return rows.select(["content", "part"]).append_column("copies", texts)
 
 
 def index_of(lake: Lake, folder: str) -> pa.Table:

@@ -145,7 +145,11 @@ def run(work: Work) -> Result:
         if snapshot is not None:
             break
         LOG.info("ingest: another writer took snapshot %d, reading again", last.number + 1)
-    return _result(work, snapshot, found, n_new=len(new), n_taken=int(taken["content"].notna().sum()))
+    n_new, n_taken = len(new), int(taken["content"].notna().sum())
+    # The snapshot says it all by now, and of many pictures each of these takes as much memory as that.
+    del last, following, new, taken
+    found = found._replace(listed=[], places={})
+    return _result(work, snapshot, found, n_new=n_new, n_taken=n_taken)
 
 
 def _take_in(work: Work, zone: Zone, new: pd.DataFrame) -> pd.DataFrame:

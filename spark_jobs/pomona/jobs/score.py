@@ -28,6 +28,7 @@ from pomona.newness import answered
 from pomona.outcome import BadInput, File, Result
 from pomona.reading import Reading, Row, read_in_time
 from pomona.report import health as health_page
+from pomona.snapshots import KEY
 from pomona.tasks import Batches, Tasks, Transform
 from pomona.work import LOG, PARTS_A_CORE, Work
 
@@ -86,7 +87,7 @@ def _rows(
     images = [reading for name, (_, reading) in zip(names, few, strict=True) if isinstance(reading, bytes) and name not in forgotten]
     answers = iter(answerer.told(images).to_pylist() if images else [])
     for name, (row, reading) in zip(names, few, strict=True):
-        file = {key: row[key] for key in scored.KEY}
+        file = {key: row[key] for key in KEY}
         if name and name in forgotten:
             yield {**file, "reason": FORGOTTEN, "final": True}
         elif isinstance(reading, bytes):
@@ -161,7 +162,7 @@ def _wanted(watching: Watching, last: Scored, listed: Sequence[Listed]) -> pd.Da
     import pandas as pd
 
     pending = scored.pending(last, listed, watching.champion).assign(pending=True)
-    found = pd.merge(pending, wanted(watching, listed), on=scored.KEY, how="outer")
+    found = pd.merge(pending, wanted(watching, listed), on=KEY, how="outer")
     return found.assign(pending=found["pending"].eq(True), share=found["share"].fillna(0.0).astype("float64"))
 
 

@@ -160,10 +160,13 @@ def counted(found: Labelled, roster: pa.Table, folders: Mapping[str, str]) -> di
     ----------
     folders : path → label of its folder
     """
-    rows = list(zip(*(roster[name].to_pylist() for name in ("content", "path", "label")), strict=True))
-    added = sum(path.startswith(BESIDE) for _, path, _ in rows)
-    relabelled = sum(not path.startswith(BESIDE) and content in found.used and folders[path] != label for content, path, label in rows)
-    return {"relabelled": relabelled, "added": added, "untold": found.n_untold}
+    import pyarrow.compute as pc
+
+    is_beside = pc.starts_with(roster["path"], BESIDE)
+    said = pc.is_in(roster["content"], pa.array(found.used, pa.string()))
+    rows = roster.filter(pc.and_not(said, is_beside))
+    relabelled = sum(folders[path] != label for path, label in zip(*(rows[name].to_pylist() for name in ("path", "label")), strict=True))
+    return {"relabelled": relabelled, "added": pc.sum(is_beside).as_py() or 0, "untold": found.n_untold}
 
 
 def notes(found: Labelled, history: History) -> dict[str, Any]:

@@ -24,7 +24,8 @@ from pomona.monitoring.profile import Profile
 from pomona.monitoring.record import Document
 from pomona.monitoring.windows import MOST, Gauge, Row, cut, in_order, too_few, within
 from pomona.outcome import File
-from pomona.scored import KEY, Scored
+from pomona.scored import Scored
+from pomona.snapshots import KEY, readable
 from pomona.work import LOG
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def wanted(watching: Watching, listed: Sequence[Listed]) -> pd.DataFrame:
     """
     import pandas as pd
 
-    files = scored.readable(listed)
+    files = readable(listed)
     if not watching.drift.window:
         return files.iloc[:0].assign(share=0.0)
     waiting = _waiting(watching.lake, record.latest(watching.lake))
