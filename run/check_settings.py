@@ -176,7 +176,7 @@ def probe(deployment: Deployment) -> str:
 def _cancel(deployment: Deployment, run: str) -> None:
     """Ends the probe's job, which outlives the process that submitted it."""
     engine = engine_of(deployment)
-    for job in engine.jobs(engine.place(""), _job(deployment, run)):
+    for job in engine.jobs(engine.place("", "probe"), _job(deployment, run)):
         if job.live:
             engine.cancel(job)
 

@@ -48,8 +48,8 @@ class RemoteEngine(ABC):
         self.deployment = deployment
 
     @abstractmethod
-    def place(self, run: str) -> str:
-        """The cluster or application that runs the jobs of the run.
+    def place(self, run: str, job: str) -> str:
+        """The cluster or application on which this job of the run works.
 
         Raises
         ------
@@ -83,7 +83,7 @@ class RemoteEngine(ABC):
 
     def run(self, job: str, words: Sequence[str]) -> int:
         """The exit code, 0 or 1, of a job that belongs to no run: the probe of the settings."""
-        place = self.place("")
+        place = self.place("", job)
         found = RemoteJob(place, self.submit(place, job, words, ended=0), job, "live", "submitted")
         while found.live:
             time.sleep(self.deployment.emr.poll_s)
@@ -110,7 +110,7 @@ class Errand:
         """The live job of the name, submitted if there is none; of several the oldest stays, whoever submitted it."""
         from pomona.errand import n_asked
 
-        engine, place = self.engine, self.engine.place(self.run)
+        engine, place = self.engine, self.engine.place(self.run, self.stage)
         if self.attempt is not None:
             self._lake.put_document(self._waiting, {"attempt": self.attempt})
         before = engine.jobs(place, self.name)

@@ -19,7 +19,7 @@ from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeou
 
 from pomona_airflow.deployment import Deployment, NotReady
 from pomona_airflow.emr.cluster import Clusters, cluster_of, main
-from pomona_airflow.emr.cluster_request import cluster_name, job_flow, nodes_at_first, tags
+from pomona_airflow.emr.cluster_request import cluster_name, job_flow, nodes_at_first, owner, tags
 from pomona_airflow.emr.cluster_trigger import ClusterTrigger
 
 GOLDEN = Path(__file__).with_name("golden_job_flows.json")
@@ -264,6 +264,26 @@ def test_stages_work_on_the_given_cluster_or_on_the_runs_own(emr: Played) -> Non
         cluster_of(deployment(), RUN)
     own = emr.of_run()
     assert cluster_of(deployment(), RUN) == own
+
+
+def test_runs_of_two_dags_that_a_schedule_began_in_the_same_second_have_a_cluster_each(emr: Played) -> None:
+    chain, score = clusters().create(RUN_ID).id, clusters().create(RUN_ID, "score").id
+    assert chain != score
+    assert [cluster_of(deployment(), RUN, job) for job in ("ingest", "register", "score")] == [chain, chain, score]
+    with pytest.raises(NotReady, match=f"no live cluster pomona-fruit-tidy__{RUN}: clear"):
+        cluster_of(deployment(), RUN, "tidy")
+    # The end of the one leaves the other alone.
+    for one in clusters().of_run(owner(RUN, "score")):
+        clusters().end(one)
+    assert emr.states() == {chain: "STARTING", score: "TERMINATING"}
+
+
+def test_that_a_run_of_this_dag_is_over_says_nothing_of_another_dags_run_of_the_same_id(emr: Played) -> None:
+    for job in ("ingest", "score"):
+        clusters().create(RUN_ID, job)
+    for job, ended in (("ingest", RUN), ("score", f"score__{RUN}")):
+        left = clusters().left({RUN_ID: "success"}.get, but_run="mine", job=job)
+        assert [one.run for one, _ in left] == [ended]
 
 
 def test_by_hand_clusters_are_listed_and_ended(emr: Played, capsys: pytest.CaptureFixture[str]) -> None:

@@ -34,7 +34,7 @@ class Service(RemoteEngine):
         self.blind: list[int] = []
         self.trouble: Exception | None = None
 
-    def place(self, run: str) -> str:
+    def place(self, run: str, job: str) -> str:
         return "j-1"
 
     def jobs(self, place: str, name: str) -> list[RemoteJob]:

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 from pomona.command import run_key
 from pomona_airflow.deployment import Deployment, NotReady
-from pomona_airflow.emr.cluster_request import NAME_TAG, RUN_ID_TAG, RUN_TAG, cluster_name, job_flow
+from pomona_airflow.emr.cluster_request import FIRST, NAME_TAG, RUN_ID_TAG, RUN_TAG, cluster_name, job_flow, owner
 from pomona_airflow.remote import passes
 
 LOG = logging.getLogger(__name__)
@@ -50,6 +50,7 @@ class Cluster:
 
     @property
     def run(self) -> str:
+        """Whose it is, as `cluster_request.owner` has it."""
         return self.tags.get(RUN_TAG, "")
 
     def hours(self, now: datetime) -> float:
@@ -79,21 +80,21 @@ class Clusters:
         return self._asked(self._live)
 
     def of_run(self, run: str) -> list[Cluster]:
-        """Those of the run key, the oldest first."""
+        """Those of this owner, the oldest first."""
         return [one for one in self.live() if one.run == run]
 
     def look(self, cluster: str) -> Cluster:
         """The cluster of the id as it is now, live or not."""
         return self._asked(lambda: self._described(cluster))
 
-    def create(self, run_id: str, *, stopped: Callable[[], bool] = lambda: False) -> Cluster | None:
-        """The run's live cluster, created if there is none; None when `stopped` said so before there was one.
+    def create(self, run_id: str, job: str = FIRST, *, stopped: Callable[[], bool] = lambda: False) -> Cluster | None:
+        """The live cluster of the run for this job, created if there is none; None when `stopped` said so before there was one.
 
         RunJobFlow knows no token by which a second call would be the first one again. So a live one is looked for before each call,
         and behind it: of two that were asked for at the same time the older stays, whoever asked.
         """
-        run = run_key(run_id)
-        request = job_flow(self.deployment, run_id)
+        run = owner(run_key(run_id), job)
+        request = job_flow(self.deployment, run_id, job)
         while not (found := self.of_run(run)):
             if stopped():
                 return None
@@ -134,16 +135,18 @@ class Clusters:
             ],
         }
 
-    def left(self, state_of: Callable[[str], str | None], *, but_run: str) -> list[tuple[Cluster, str]]:
+    def left(self, state_of: Callable[[str], str | None], *, but_run: str, job: str = FIRST) -> list[tuple[Cluster, str]]:
         """The live clusters that nobody will end, each with the reason: their run is over, or they are older than `max_hours`.
 
-        `state_of` gives the state of the run of this id, None of one that it does not know: another Airflow may work under this name.
+        `state_of` gives the state of the run of this id in the DAG of `job`, None of one that it does not know: another Airflow may work
+        under this name. Of another DAG's cluster it is not asked, for that DAG may have a run of the same id.
         """
         bound, found = self.deployment.emr.max_hours, []
         for one in self.live():
             if one.run == but_run:
                 continue
-            state = state_of(one.tags[RUN_ID_TAG]) if RUN_ID_TAG in one.tags else None
+            run_id = one.tags.get(RUN_ID_TAG)
+            state = state_of(run_id) if run_id and one.run == owner(run_key(run_id), job) else None
             if state in _OVER:
                 found.append((one, f"its run {one.run} ended with {state}"))
             elif one.hours(_now()) > bound:
@@ -191,8 +194,8 @@ class Clusters:
         time.sleep(self.deployment.emr.poll_s)
 
 
-def cluster_of(deployment: Deployment, run: str) -> str:
-    """The id of the cluster on which the run's stages work: the given one, or the run's own.
+def cluster_of(deployment: Deployment, run: str, job: str = FIRST) -> str:
+    """The id of the cluster on which this job of the run works: the given one, or the run's own.
 
     Raises
     ------
@@ -201,10 +204,11 @@ def cluster_of(deployment: Deployment, run: str) -> str:
     """
     if deployment.emr.cluster:
         return deployment.emr.cluster
-    found = Clusters.of(deployment).of_run(run)
+    own = owner(run, job)
+    found = Clusters.of(deployment).of_run(own)
     if not found:
         raise NotReady(
-            f"there is no live cluster {cluster_name(deployment, run)}: clear the task create_cluster of the run with its later tasks"
+            f"there is no live cluster {cluster_name(deployment, own)}: clear the task create_cluster of the run with its later tasks"
         )
     return found[0].id
 

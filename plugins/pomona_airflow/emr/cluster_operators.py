@@ -12,26 +12,26 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException, Downs
 
 from pomona.command import run_key
 from pomona.knobs import BadKnob, resolve
-from pomona.stages import SCORE, STAGES
+from pomona.stages import SCORE
 from pomona_airflow.deployment import Deployment
 from pomona_airflow.emr import cluster_records as records
 from pomona_airflow.emr.cluster import Cluster, Clusters
+from pomona_airflow.emr.cluster_request import FIRST, owner
 from pomona_airflow.links import OutcomeLink
 from pomona_airflow.remote import not_ready
 
-_FIRST = next(iter(STAGES))
 _START_MINUTES = 60
 _END_MINUTES = 30
 _GRACE_MINUTES = 10
 
 
-def around(stages: Iterable[BaseOperator], *, job: str = _FIRST) -> None:
+def around(stages: Iterable[BaseOperator], *, job: str = FIRST) -> None:
     """Puts the cluster around these tasks: its creation before the first of them, its end behind the last, however they end.
 
     `job` is what the first of them runs: as its outcome it stands why there is no cluster.
     """
     tasks = list(stages)
-    create, terminate = CreateCluster(job=job), TerminateCluster()
+    create, terminate = CreateCluster(job=job), TerminateCluster(job=job)
     terminate.as_teardown(setups=create)
     for task in tasks:
         if not task.upstream_task_ids:
@@ -50,7 +50,7 @@ class CreateCluster(BaseOperator):
     ui_color = "#e5eef4"
     operator_extra_links = (OutcomeLink(),)
 
-    def __init__(self, *, job: str = _FIRST, **options: Any) -> None:
+    def __init__(self, *, job: str = FIRST, **options: Any) -> None:
         self.job = job
         self._killed = False
         self._run_id = ""
@@ -74,15 +74,15 @@ class CreateCluster(BaseOperator):
             When the triggerer waits.
         """
         deployment, began, self._run_id = Deployment.from_environment(), datetime.now(UTC), context["run_id"]
-        if self.job in (_FIRST, SCORE.name):
+        if self.job in (FIRST, SCORE.name):
             self._stop_if_idle(deployment, context, began)
         try:
             clusters = Clusters.of(deployment)
-            _reap(self, clusters, context)
-            cluster = clusters.create(context["run_id"], stopped=lambda: self._killed)
+            _reap(self, clusters, self.job, context)
+            cluster = clusters.create(context["run_id"], self.job, stopped=lambda: self._killed)
             if cluster is None or self._killed:
                 raise AirflowException("killed while it made the cluster")
-            records.keep_lifetime(clusters, cluster.run, cluster)
+            records.keep_lifetime(clusters, run_key(context["run_id"]), self.job, cluster)
             self.log.info("%s is %s", cluster.id, cluster.state.lower())
             if deployment.deferrable and not cluster.ready and cluster.live:
                 self._defer(deployment, cluster, began)
@@ -138,7 +138,7 @@ class CreateCluster(BaseOperator):
             if records.is_done(deployment, run, self.job):
                 # A later stage was cleared: that is a wish to do it anew, whatever the landing zone shows.
                 return
-            why = foreseen(place, resolve(dict(context["params"]))) if self.job == _FIRST else answered(place)
+            why = foreseen(place, resolve(dict(context["params"]))) if self.job == FIRST else answered(place)
         except BadKnob as error:
             raise AirflowFailException(str(error)) from None
         except BadInput as error:
@@ -179,7 +179,7 @@ class CreateCluster(BaseOperator):
         """
         try:
             clusters = Clusters.of(deployment)
-            for one in clusters.of_run(run_key(run_id)):
+            for one in clusters.of_run(owner(run_key(run_id), self.job)):
                 if not (self._killed and one.ready):
                     self.log.info("%s is ended with its task", one.id)
                     clusters.end(one)
@@ -192,7 +192,8 @@ class TerminateCluster(BaseOperator):
 
     ui_color = "#e5eef4"
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, *, job: str = FIRST, **options: Any) -> None:
+        self.job = job
         options.setdefault("task_id", "terminate_cluster")
         options.setdefault("execution_timeout", timedelta(minutes=_END_MINUTES))
         options.setdefault("retries", 3)
@@ -217,33 +218,33 @@ class TerminateCluster(BaseOperator):
                 raise
             remedy = f"it ends when it was idle for {deployment.emr.idle_minutes} minutes, or by python -m pomona_airflow.emr.cluster --end"
             raise AirflowFailException(f"{refusal}; {remedy}") from None
-        _reap(self, clusters, context)
+        _reap(self, clusters, self.job, context)
 
     def _terminate(self, clusters: Clusters, context: Any) -> None:
         run = run_key(context["run_id"])
-        ending = clusters.of_run(run)
+        ending = clusters.of_run(owner(run, self.job))
         for one in ending:
             clusters.end(one)
         for one in ending:
             while (now := clusters.look(one.id)).live:
                 time.sleep(clusters.deployment.emr.poll_s)
             self.log.info("%s is %s after %.1f hours", now.id, now.state.lower(), now.hours(datetime.now(UTC)))
-            records.keep_lifetime(clusters, run, now)
+            records.keep_lifetime(clusters, run, self.job, now)
         if not ending:
             self._tell_of_one_that_ended(clusters, run)
 
     def _tell_of_one_that_ended(self, clusters: Clusters, run: str) -> None:
         """The lifetime of a cluster that nobody of ours ended: it was idle, or lost, or ended by hand."""
-        kept = records.lifetime(clusters.deployment, run)
+        kept = records.lifetime(clusters.deployment, run, self.job)
         if kept is None or kept["ended"]:
             self.log.info("there is no live cluster of the run")
             return
         cluster = clusters.look(kept["cluster"])
         self.log.warning("%s had ended before: %s", cluster.id, cluster.reason or cluster.state)
-        records.keep_lifetime(clusters, run, cluster)
+        records.keep_lifetime(clusters, run, self.job, cluster)
 
 
-def _reap(task: BaseOperator, clusters: Clusters, context: Any) -> None:
+def _reap(task: BaseOperator, clusters: Clusters, job: str, context: Any) -> None:
     """Ends the clusters of other runs that nobody ended: the second net, whose own faults fail no run."""
 
     def state_of(run_id: str) -> str | None:
@@ -254,7 +255,7 @@ def _reap(task: BaseOperator, clusters: Clusters, context: Any) -> None:
         return str(getattr(state, "value", state))
 
     try:
-        for cluster, why in clusters.left(state_of, but_run=run_key(context["run_id"])):
+        for cluster, why in clusters.left(state_of, but_run=owner(run_key(context["run_id"]), job), job=job):
             task.log.warning("%s is ended, for %s", cluster.id, why)
             clusters.end(cluster)
     except Exception:
@@ -266,7 +267,7 @@ def _create_doc(job: str) -> str:
     looks = "- First it lists the landing zone: when a run would tell nothing new, no cluster is made and all later tasks are skipped.\n"
     return f"""**create_cluster** makes the run's own cluster on EMR and waits until it is ready.
 
-{looks if job == _FIRST else ""}- What does not start is ended at once, and why stands as the outcome of {job}.
+{looks if job == FIRST else ""}- What does not start is ended at once, and why stands as the outcome of {job}.
 - A cluster that was idle for POMONA_EMR_IDLE_MINUTES ends by itself, whatever happens here.
 - Clusters that ended runs left behind are ended too."""
 

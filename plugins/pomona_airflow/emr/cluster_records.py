@@ -6,6 +6,7 @@ import logging
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from pomona.stages import STAGES
 from pomona_airflow.deployment import Deployment
 from pomona_airflow.emr.cluster import Cluster, Clusters
 
@@ -33,25 +34,26 @@ def tell(deployment: Deployment, run: str, job: str, status: str, line: str, beg
         LOG.exception("the lake cannot be told: %s", line)
 
 
-def lifetime(deployment: Deployment, run: str) -> dict[str, Any] | None:
-    """Since when, till when and with which instances the run had its cluster; None when it had none."""
-    return _lake(deployment).document(_path(run))
+def lifetime(deployment: Deployment, run: str, job: str) -> dict[str, Any] | None:
+    """Since when, till when and with which instances the run had its cluster for this job; None when it had none."""
+    return _lake(deployment).document(_path(run, job))
 
 
-def keep_lifetime(clusters: Clusters, run: str, cluster: Cluster) -> None:
+def keep_lifetime(clusters: Clusters, run: str, job: str, cluster: Cluster) -> None:
     """Writes the lifetime down as it is known now; behind it those of the clusters that the run had earlier."""
-    before = lifetime(clusters.deployment, run)
+    before = lifetime(clusters.deployment, run, job)
     earlier = list(before.pop("earlier", [])) if before else []
     if before and before["cluster"] != cluster.id:
         earlier.append(before)
     found = clusters.lifetime(cluster)
     if not cluster.live and not found["ended"]:
         found["ended"] = datetime.now(UTC).isoformat(timespec="seconds")
-    _lake(clusters.deployment).put_document(_path(run), {**found, **({"earlier": earlier} if earlier else {})})
+    _lake(clusters.deployment).put_document(_path(run, job), {**found, **({"earlier": earlier} if earlier else {})})
 
 
-def _path(run: str) -> str:
-    return f"runs/{run}/usage/cluster.json"
+def _path(run: str, job: str) -> str:
+    """The report counts the cluster of the chain; another job's run may have the same key."""
+    return f"runs/{run}/usage/{'cluster' if job in STAGES else f'cluster-{job}'}.json"
 
 
 def _lake(deployment: Deployment) -> Lake:

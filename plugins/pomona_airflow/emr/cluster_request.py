@@ -8,41 +8,51 @@ from collections.abc import Mapping
 from typing import Any
 
 from pomona.command import run_key
+from pomona.stages import STAGES
 from pomona_airflow.deployment import Deployment
 from pomona_airflow.settings.emr import Emr
 
 NAME_TAG = "pomona:name"
 RUN_TAG = "pomona:run"
 RUN_ID_TAG = "pomona:run-id"
+FIRST = next(iter(STAGES))
 _LONGEST = 256
 # What AWS takes in the value of a tag.
 _TAGGABLE = re.compile(r"[\w\s.:/=+@-]*")
 _SPOT_WAIT_MINUTES = 10
 
 
-def cluster_name(deployment: Deployment, run: str) -> str:
-    """The name of the run's cluster: a function of deployment and run key, at most 256 characters long."""
-    name = f"pomona-{deployment.name}-{run}"
+def owner(run: str, job: str) -> str:
+    """Whose a cluster is: of a run of the chain its key, of another job's run the job's name before it; at most 256 characters.
+
+    Runs of two DAGs that a schedule began in the same second have one key, and each makes and ends a cluster of its own.
+    """
+    return (run if job in STAGES else f"{job}__{run}")[:_LONGEST]
+
+
+def cluster_name(deployment: Deployment, owner: str) -> str:
+    """The name of this owner's cluster: a function of deployment and owner, at most 256 characters long."""
+    name = f"pomona-{deployment.name}-{owner}"
     return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 9]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
-def tags(deployment: Deployment, run_id: str) -> dict[str, str]:
+def tags(deployment: Deployment, run_id: str, job: str = FIRST) -> dict[str, str]:
     """The deployment's own tags, and over them those by which Pomona knows its clusters."""
-    own = {NAME_TAG: deployment.name, RUN_TAG: run_key(run_id)[:_LONGEST], "pomona:created-by": "airflow task create_cluster"}
+    own = {NAME_TAG: deployment.name, RUN_TAG: owner(run_key(run_id), job), "pomona:created-by": "airflow task create_cluster"}
     if len(run_id) <= _LONGEST and _TAGGABLE.fullmatch(run_id):
         own[RUN_ID_TAG] = run_id
     return {**dict(deployment.emr.tags), **own}
 
 
-def job_flow(deployment: Deployment, run_id: str) -> dict[str, Any]:
-    """The arguments of RunJobFlow for the run's cluster.
+def job_flow(deployment: Deployment, run_id: str, job: str = FIRST) -> dict[str, Any]:
+    """The arguments of RunJobFlow for the cluster of the run, which `job` is to work on.
 
     One node keeps the cluster, the core nodes hold the drivers and are never spot instances; spot instances are task nodes. The cluster
     waits for steps and ends by itself when it has been idle: the one guarantee that holds when nobody is left to end it.
     """
     emr = deployment.emr
     request: dict[str, Any] = {
-        "Name": cluster_name(deployment, run_key(run_id)),
+        "Name": cluster_name(deployment, owner(run_key(run_id), job)),
         "LogUri": f"{emr.logs.rstrip('/')}/",
         "ReleaseLabel": emr.release,
         "Applications": [{"Name": "Hadoop"}, {"Name": "Spark"}],
@@ -57,7 +67,7 @@ def job_flow(deployment: Deployment, run_id: str) -> dict[str, Any]:
         "AutoTerminationPolicy": {"IdleTimeout": 60 * emr.idle_minutes},
         "StepConcurrencyLevel": 1,
         "VisibleToAllUsers": True,
-        "Tags": [{"Key": key, "Value": value} for key, value in sorted(tags(deployment, run_id).items())],
+        "Tags": [{"Key": key, "Value": value} for key, value in sorted(tags(deployment, run_id, job).items())],
     }
     if emr.max_nodes > emr.core_nodes:
         request["ManagedScalingPolicy"] = {"ComputeLimits": _limits(emr)}

@@ -24,8 +24,8 @@ class Engine(RemoteEngine):
 
         return EmrHook(aws_conn_id=self.deployment.emr.connection, emr_conn_id=None).get_conn()
 
-    def place(self, run: str) -> str:
-        return cluster_of(self.deployment, run)
+    def place(self, run: str, job: str) -> str:
+        return cluster_of(self.deployment, run, job)
 
     def jobs(self, place: str, name: str) -> list[RemoteJob]:
         pages = self.client.get_paginator("list_steps").paginate(ClusterId=place)

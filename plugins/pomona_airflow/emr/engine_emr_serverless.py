@@ -28,7 +28,7 @@ class Engine(RemoteEngine):
 
         return EmrServerlessHook(aws_conn_id=self.deployment.emr.connection).get_conn()
 
-    def place(self, run: str) -> str:
+    def place(self, run: str, job: str) -> str:
         emr = self.deployment.emr
         for variable, value in (("POMONA_EMR_APPLICATION", emr.application), ("POMONA_EMR_JOB_ROLE", emr.job_role)):
             if not value:
