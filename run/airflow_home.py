@@ -40,12 +40,17 @@ class AirflowHome:
             "usage_data_collection__enabled": "False",
         }
         variables = {f"AIRFLOW__{name.upper()}": value for name, value in {**every, **settings}.items()}
+        # Airflow works in its own folder, where a relative place would be another one than where the command was given.
         pomona = {
             "POMONA_NAME": deployment.name,
             "POMONA_LANDING": deployment.landing,
+            "POMONA_LABELS": deployment.labels or "none",
+            "POMONA_UNLABELLED": deployment.unlabelled or "none",
             "POMONA_LAKE": deployment.lake,
             "POMONA_TRACKING": deployment.tracking,
             "POMONA_STATE": str(deployment.state),
+            "POMONA_SPARK_EVENTS": deployment.spark_events or "none",
+            "POMONA_S3_JARS": str(deployment.s3_jars),
         }
         return cls(folder, {"AIRFLOW_HOME": str(folder), **variables, **pomona, "PYTHONUTF8": "1", "PYTHONWARNINGS": "ignore"})
 
