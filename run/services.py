@@ -28,6 +28,7 @@ from run.rest import Rest, asked
 # A laptop that is busy with something else takes minutes.
 _WAIT_S = 300.0
 _PAUSE_S = 3.0
+_HOLD = ["-m", "run.services", "hold"]
 
 
 @dataclass(frozen=True)
@@ -82,12 +83,13 @@ class Services:
         """The process that holds the services; None when they are down."""
         if not self.record.exists():
             return None
-        known = json.loads(self.record.read_text())
         try:
-            process = psutil.Process(known["pid"])
-            # A process of a later time may have the same number.
-            return process if abs(process.create_time() - known["started"]) < 0.01 and process.status() != psutil.STATUS_ZOMBIE else None
-        except psutil.NoSuchProcess:
+            process = psutil.Process(json.loads(self.record.read_text())["pid"])
+            # A process of a later time may have the same number. It is told by what it is, for when it began is told otherwise after each
+            # step of the clock, as when a laptop wakes up.
+            ours = process.cmdline()[-len(_HOLD) :] == _HOLD and process.environ().get("POMONA_NAME") == self.deployment.name
+            return process if ours and process.status() != psutil.STATUS_ZOMBIE else None
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
             return None
 
 
@@ -137,11 +139,11 @@ def _start(services: Services, bound: bool) -> None:
     logs.mkdir(exist_ok=True)
     leashed = [sys.executable, leash.__file__, str(os.getpid())] if bound else []
     with (logs / "holder.log").open("w") as log:
-        command = [*leashed, sys.executable, "-m", "run.services", "hold"]
+        command = [*leashed, sys.executable, *_HOLD]
         holder = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, env={**os.environ, **_pomona(services)}
         )
-    services.record.write_text(json.dumps({"pid": holder.pid, "started": psutil.Process(holder.pid).create_time()}))
+    services.record.write_text(json.dumps({"pid": holder.pid}))
 
 
 def _pomona(services: Services) -> dict[str, str]:

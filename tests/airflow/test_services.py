@@ -1,0 +1,67 @@
+"""`make up` and `make down`: who holds the services of a name, and what a command may end."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+
+from pomona_airflow.deployment import Deployment
+from run import services
+from run.services import Services
+
+# Stands where the holder stands, and holds nothing.
+HOLDER = [sys.executable, "-c", "import time; time.sleep(300)", "-m", "run.services", "hold"]
+
+
+@pytest.fixture
+def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Services:
+    for name, value in {"STATE": tmp_path, "NAME": "mine", "LANDING": tmp_path / "in", "LAKE": tmp_path / "lake"}.items():
+        monkeypatch.setenv(f"POMONA_{name}", str(value))
+    return Services.of(Deployment.from_environment())
+
+
+@pytest.fixture
+def held() -> Iterator[Callable[[Services], subprocess.Popen[bytes]]]:
+    """Makes a process the holder of the services."""
+    started = []
+
+    def hold(of: Services) -> subprocess.Popen[bytes]:
+        process = subprocess.Popen(HOLDER, env={**os.environ, "POMONA_NAME": of.deployment.name})
+        started.append(process)
+        of.record.write_text(json.dumps({"pid": process.pid}))
+        return process
+
+    yield hold
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def test_the_holder_is_found_after_a_step_of_the_clock(mine: Services, held) -> None:
+    process = held(mine)
+    # As an earlier release wrote it; after the step the system tells another time of the same process.
+    mine.record.write_text(json.dumps({"pid": process.pid, "started": psutil.Process(process.pid).create_time() - 1}))
+    found = mine.holder()
+    assert found is not None and found.pid == process.pid
+    assert services.down(mine) == 0
+    assert not psutil.pid_exists(process.pid) and not mine.record.exists()
+
+
+def test_a_process_that_bears_the_number_of_a_holder_of_earlier_is_none(mine: Services, held) -> None:
+    mine.record.write_text(json.dumps({"pid": os.getpid()}))
+    assert mine.holder() is None
+    other = held(Services.of(replace(mine.deployment, name="other")))
+    mine.record.write_text(json.dumps({"pid": other.pid}))
+    assert mine.holder() is None
+    other.kill()
+    other.wait()
+    mine.record.write_text(json.dumps({"pid": other.pid}))
+    assert mine.holder() is None
