@@ -94,7 +94,7 @@ class Services:
 
 
 def up(services: Services) -> int:
-    """0 when everything answers.
+    """0 when everything answers; 130 after Ctrl-C, which ends what was begun of this name and leaves other names alone.
 
     Raises
     ------
@@ -103,7 +103,10 @@ def up(services: Services) -> int:
     """
     if services.holder():
         return _say(services, "already up")
-    bring_up(services, tell=lambda line: print(line, flush=True))
+    try:
+        bring_up(services, tell=lambda line: print(line, flush=True))
+    except KeyboardInterrupt:
+        return down(services) or 130
     return _say(services, "up")
 
 
@@ -290,7 +293,8 @@ def main(words: Sequence[str]) -> int:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        return down_all(deployment) or 130
+        # `down` is asked again: what it has begun to end is not left half ended.
+        return (down_all(deployment) if given.what == "down" else 0) or 130
 
 
 if __name__ == "__main__":

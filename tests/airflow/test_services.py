@@ -65,3 +65,15 @@ def test_a_process_that_bears_the_number_of_a_holder_of_earlier_is_none(mine: Se
     other.wait()
     mine.record.write_text(json.dumps({"pid": other.pid}))
     assert mine.holder() is None
+
+
+def test_ctrl_c_while_a_name_comes_up_ends_nothing_of_another_name(mine: Services, held, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = held(Services.of(replace(mine.deployment, name="other")))
+
+    def begun(services: Services, **_: object) -> None:
+        held(services)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(services, "bring_up", begun)
+    assert services.main(["up"]) == 130
+    assert mine.holder() is None and other.poll() is None
