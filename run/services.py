@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import signal
@@ -11,7 +12,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
@@ -169,12 +169,14 @@ def hold(services: Services) -> int:
         for name, command in services.commands.items():
             if name in running and running[name].poll() is None:
                 continue
-            if name in running:
-                print(f"{name} ended with {running[name].returncode}: started again", flush=True)
-            with (services.home.folder / "services" / f"{name}.log").open("a") as log:
-                running[name] = subprocess.Popen(
-                    command, env=environment, cwd=services.home.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log
-                )
+            # A disk that is full, no memory for a process: that passes, and what runs must not be left without its holder.
+            with contextlib.suppress(OSError):
+                if name in running:
+                    print(f"{name} ended with {running[name].returncode}: started again", flush=True)
+                with (services.home.folder / "services" / f"{name}.log").open("a") as log:
+                    running[name] = subprocess.Popen(
+                        command, env=environment, cwd=services.home.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                    )
         time.sleep(_PAUSE_S)
     leash.end(os.getsid(0), grace_s=10)
     return 0
@@ -236,7 +238,7 @@ def _listener(port: int) -> str:
 
 def free_ports(n: int) -> list[int]:
     """So many ports of 127.0.0.1 that nobody listens on."""
-    with ExitStack() as held:
+    with contextlib.ExitStack() as held:
         probes = [held.enter_context(socket.socket()) for _ in range(n)]
         for probe in probes:
             probe.bind((HOST, 0))

@@ -13,9 +13,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pomona_airflow.deployment import Deployment
+from pomona_airflow.deployment import PROJECT, Deployment
 from run import services
 from run.services import Services
+from tests.waiting import wait_until
 
 # Stands where the holder stands, and holds nothing.
 HOLDER = [sys.executable, "-c", "import time; time.sleep(300)", "-m", "run.services", "hold"]
@@ -77,3 +78,27 @@ def test_ctrl_c_while_a_name_comes_up_ends_nothing_of_another_name(mine: Service
     monkeypatch.setattr(services, "bring_up", begun)
     assert services.main(["up"]) == 130
     assert mine.holder() is None and other.poll() is None
+
+
+def test_a_service_that_cannot_be_started_now_is_started_when_there_is_room_and_the_others_keep_their_holder(mine: Services) -> None:
+    logs = mine.home.folder / "services"
+    logs.mkdir()
+    # A folder where the log is to be written stands for a disk without room for it.
+    (logs / "late.log").mkdir()
+    program = (
+        "import sys; from run import services; services._PAUSE_S = 0.1\n"
+        "services.Services.commands = {name: [sys.executable, '-c', 'import time; print(1, flush=True); time.sleep(300)']"
+        " for name in ('first', 'late')}\n"
+        "sys.exit(services.main(['hold']))"
+    )
+    holder = subprocess.Popen([sys.executable, "-c", program], cwd=PROJECT, start_new_session=True)
+    try:
+        wait_until(lambda: (logs / "first.log").exists() and (logs / "first.log").read_text(), 60, "first service")
+        assert holder.poll() is None
+        (logs / "late.log").rmdir()
+        wait_until(lambda: (logs / "late.log").is_file() and (logs / "late.log").read_text(), 60, "late service")
+        below = psutil.Process(holder.pid).children()
+    finally:
+        holder.terminate()
+        holder.wait(30)
+    assert len(below) == 2 and not psutil.wait_procs(below, timeout=10)[1]
