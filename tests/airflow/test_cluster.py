@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
+import os
 import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -297,6 +298,22 @@ def test_by_hand_clusters_are_listed_and_ended(emr: Played, capsys: pytest.Captu
     assert emr.states()["j-2"] == "TERMINATING"
     assert main([]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == "no live cluster of fruit"
+
+
+def test_by_hand_region_and_keys_come_from_dotenv_as_for_every_command(emr: Played, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    monkeypatch.delenv("AWS_DEFAULT_REGION", raising=False)
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    monkeypatch.setattr("pomona_airflow.emr.cluster.of_others", lambda: {"AWS_DEFAULT_REGION": "eu-west-1"})
+    monkeypatch.setattr(Clusters, "of", classmethod(lambda cls, told: seen.append(os.environ.get("AWS_DEFAULT_REGION")) or cls(told, emr)))
+    assert main([]) == 0
+    assert seen == ["eu-west-1"]
+
+
+def test_by_hand_a_wrong_setting_is_told_in_a_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("POMONA_ENGINE", "yarn")
+    assert main([]) == 2
+    assert capsys.readouterr().err.startswith("POMONA_ENGINE='yarn' is none of ")
 
 
 def fired(number: str, *, in_s: float = 60) -> dict[str, Any]:

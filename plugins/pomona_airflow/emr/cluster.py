@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 import time
 from collections import defaultdict
@@ -17,9 +18,10 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from pomona.command import run_key
-from pomona_airflow.deployment import Deployment, NotReady
+from pomona_airflow.deployment import Deployment, NotReady, of_others
 from pomona_airflow.emr.cluster_request import FIRST, NAME_TAG, RUN_ID_TAG, RUN_TAG, cluster_name, job_flow, owner
 from pomona_airflow.remote import passes
+from pomona_airflow.settings.checks import BadSetting
 
 LOG = logging.getLogger(__name__)
 LIVE = ("STARTING", "BOOTSTRAPPING", "RUNNING", "WAITING")
@@ -214,13 +216,18 @@ def cluster_of(deployment: Deployment, run: str, job: str = FIRST) -> str:
 
 
 def main(words: Sequence[str]) -> int:
-    """Lists this deployment's live clusters, or ends them; 0 even when there are none, 2 for an id that is none of them."""
+    """Lists this deployment's live clusters, or ends them; 0 even when there are none, 2 for an id that is none of them or bad settings."""
     parser = argparse.ArgumentParser(
         prog="python -m pomona_airflow.emr.cluster", description="The live clusters of this deployment on EMR."
     )
     parser.add_argument("--end", nargs="*", metavar="ID", help="end these, by default all, the one of a run at work included")
     wanted = parser.parse_args(words).end
-    deployment = Deployment.from_environment()
+    os.environ |= of_others()
+    try:
+        deployment = Deployment.from_environment()
+    except BadSetting as error:
+        print(error, file=sys.stderr)
+        return 2
     clusters = Clusters.of(deployment)
     found = {one.id: one for one in clusters.live()}
     if unknown := set(wanted or ()) - set(found):
