@@ -10,6 +10,7 @@ from pomona_airflow.deployment import Deployment, NotReady, of_others
 from pomona_airflow.settings.checks import BadSetting
 from pomona_airflow.spark.s3a import event_log, s3a
 from pomona_airflow.spark.spark_home import SparkHome, home_of
+from run.services import taken_by
 
 _SERVER = "org.apache.spark.deploy.history.HistoryServer"
 
@@ -19,6 +20,9 @@ def main() -> None:
     os.environ |= of_others()
     try:
         deployment = Deployment.from_environment()
+        # Spark itself would go on to the next port, without a word of where it is.
+        if taken := taken_by("POMONA_HISTORY_PORT", deployment.history_port):
+            raise NotReady(taken)
         home = home_of(deployment)
         settings = options(deployment)
     except (BadSetting, NotReady) as error:

@@ -16,7 +16,7 @@ import pytest
 from pomona_airflow.deployment import PROJECT, Deployment, NotReady
 from pomona_airflow.spark.s3a import events_in
 from pomona_airflow.spark.spark_home import CONF, LOOPBACK, home_of
-from run.history import options
+from run.history import main, options
 
 
 def test_the_server_looks_where_the_stages_write(tmp_path: Path) -> None:
@@ -29,6 +29,17 @@ def test_the_server_looks_where_the_stages_write(tmp_path: Path) -> None:
 def test_without_event_logs_it_says_what_to_set(tmp_path: Path) -> None:
     with pytest.raises(NotReady, match="set POMONA_SPARK_EVENTS to a folder"):
         options(Deployment.from_environment({"POMONA_STATE": str(tmp_path), "POMONA_SPARK_EVENTS": "none"}))
+
+
+def test_a_port_that_is_taken_is_named_and_no_other_one_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "execve", lambda *command: pytest.fail("the server was started"))
+    monkeypatch.setenv("POMONA_STATE", str(tmp_path))
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        monkeypatch.setenv("POMONA_HISTORY_PORT", str(listener.getsockname()[1]))
+        with pytest.raises(SystemExit, match=r"^port \d+ is taken by .*: set POMONA_HISTORY_PORT to another one$"):
+            main()
 
 
 @pytest.mark.heavy
