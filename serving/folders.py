@@ -13,10 +13,13 @@ _PREFIX, _LOCK = "pomona-served-", "lock"
 
 
 class Folder:
-    """A new folder, locked for as long as this process lives: the system lets go of the lock however the process ends."""
+    """A new folder, locked for as long as this process lives: the system lets go of the locks however the process ends."""
 
     def __init__(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix=_PREFIX)
+        # What cleans up temporary folders passes over a locked one; it would take a version's files away after some days.
+        self._kept = os.open(self._folder.name, os.O_RDONLY | os.O_DIRECTORY)
+        fcntl.flock(self._kept, fcntl.LOCK_SH)
         self.files = Path(self._folder.name) / "files"
         self.files.mkdir()
         # It gets its name when it is locked: a lock that somebody finds free is that of a dead process.
@@ -29,6 +32,7 @@ class Folder:
         """Removes it with all that lies in it."""
         self._folder.cleanup()
         os.close(self._lock)
+        os.close(self._kept)
 
 
 def remove_left() -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import subprocess
 import sys
 import tempfile
@@ -63,3 +65,17 @@ def test_one_that_is_being_made_is_left_alone_and_what_lies_elsewhere_is_not_rea
     (below / "pomona-served-link").symlink_to(below / "elsewhere")
     assert remove_left() == []
     assert (below / "pomona-served-new").is_dir() and (below / "elsewhere" / "lock").exists()
+
+
+def test_what_cleans_up_temporary_folders_finds_that_of_a_living_service_locked(below: Path) -> None:
+    """As tmpfiles.d has it: a folder under which nothing is to age is one that cannot be locked."""
+    with holder() as (process, used):
+        folder = os.open(used, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            with pytest.raises(BlockingIOError):
+                fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            process.kill()
+            process.wait()
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        finally:
+            os.close(folder)
