@@ -20,7 +20,7 @@ def main() -> None:
     os.environ |= of_others()
     try:
         deployment = Deployment.from_environment()
-        # Spark itself would go on to the next port, without a word of where it is.
+        # Spark itself would go on to the next port, and the address below would be another server's.
         if taken := taken_by("POMONA_HISTORY_PORT", deployment.history_port):
             raise NotReady(taken)
         home = home_of(deployment)
