@@ -7,6 +7,7 @@ wins over it. What stands there for others (AWS's credentials, Airflow's connect
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,9 @@ PROJECT = Path(__file__).resolve().parents[2]
 ENGINES = ("local", "spark", "emr", "emr-serverless")
 ON_AWS = ("emr", "emr-serverless")
 _OF_OTHERS = ("AWS_", "MLFLOW_TRACKING_", "AIRFLOW_CONN_")
+_VARIABLE = re.compile(
+    r"""\s*(?:export\s+)?(?P<name>[^\s#=][^\s=]*)\s*=\s*(?:(?P<quote>['"])(?P<quoted>.*?)(?P=quote)|(?P<bare>.*?))\s*(?:(?<=\s)\#.*)?"""
+)
 
 
 class NotReady(RuntimeError):
@@ -181,13 +185,11 @@ class Deployment:
 
 
 def dotenv(path: Path) -> dict[str, str]:
-    """The `NAME=value` lines of a file, quotes taken off; empty when there is no such file."""
+    """The `NAME=value` lines of a file as Docker Compose reads it: no quotes, no comment behind a blank. Empty where there is no file."""
     if not path.is_file():
         return {}
-    pairs = (
-        line.split("=", 1) for line in path.read_text(encoding="utf-8").splitlines() if "=" in line and not line.lstrip().startswith("#")
-    )
-    return {name.strip(): value.strip().strip("'\"") for name, value in pairs}
+    found = (_VARIABLE.fullmatch(line) for line in path.read_text(encoding="utf-8").splitlines())
+    return {one["name"]: one["quoted"] if one["quote"] else one["bare"] for one in found if one}
 
 
 def of_others(path: Path = PROJECT / ".env") -> dict[str, str]:

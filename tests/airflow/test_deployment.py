@@ -153,6 +153,38 @@ def test_a_dotenv_file_may_have_comments_quotes_and_equal_signs(tmp_path: Path) 
     assert dotenv(tmp_path / "none") == {}
 
 
+def test_lines_of_the_readme_are_read_from_a_dotenv_file_as_they_stand_there(tmp_path: Path) -> None:
+    """Comments behind the values among them, as Docker Compose reads the same file."""
+    section = (PROJECT / "README.md").read_text().partition("## A bucket, a cluster\n")[2]
+    (tmp_path / ".env").write_text(section.partition("```sh\n")[2].partition("```")[0])
+    assert dotenv(tmp_path / ".env") == {
+        "POMONA_LANDING": "s3://bucket/landing",
+        "POMONA_LAKE": "s3://bucket/lake",
+        "POMONA_S3_ENDPOINT": "",
+        "POMONA_ENGINE": "spark",
+        "AIRFLOW_CONN_SPARK_DEFAULT": '{"conn_type":"spark","host":"spark://master:7077"}',
+    }
+
+
+@pytest.mark.parametrize(
+    ("line", "value"),
+    [
+        ("A=x#y", "x#y"),
+        ("A='x # y' # 'z'", "x # y"),
+        ('A="x"', "x"),
+        ("export A=x", "x"),
+        ("A=0 4 * * 0", "0 4 * * 0"),
+        ("A=#x", "#x"),
+        ("A= # x", ""),
+        ("A=it's", "it's"),
+        ("A=", ""),
+    ],
+)
+def test_a_comment_begins_behind_a_blank_and_outside_of_quotes(line: str, value: str, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text(line)
+    assert dotenv(tmp_path / ".env") == {"A": value}
+
+
 def test_a_slug_is_a_slug_of_itself() -> None:
     for text in ("Apple Red 1", "--x--", "Ünï", "a_b-c", "…"):
         assert slug(slug(text)) == slug(text)
