@@ -62,7 +62,7 @@ def main(words: Sequence[str]) -> int:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("stopped; nothing is left running, and what the stages finished is kept", file=sys.stderr)
+        print("stopped; nothing is left running on this machine, and what the stages finished is kept", file=sys.stderr)
         return 130
 
 
@@ -189,6 +189,11 @@ def run(home: AirflowHome, deployment: Deployment, knobs: Mapping[str, Any]) -> 
     try:
         run_id = follow(process, log)
         code = process.wait()
+    except KeyboardInterrupt:
+        if deployment.engine == "emr" and not deployment.emr.cluster:
+            by_hand = "python -m pomona_airflow.emr.cluster --end"
+            print(f"the run's cluster ends when it was idle for {deployment.emr.idle_minutes} minutes, or by {by_hand}", file=sys.stderr)
+        raise
     finally:
         _end(process)
     key = run_key(run_id) if run_id else ""

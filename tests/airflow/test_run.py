@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from pomona_airflow.deployment import PROJECT
-from run.chain import _JOB_LINE, Refused, alone, checked_images, checked_knobs, chosen
+from pomona_airflow.deployment import PROJECT, Deployment
+from run.airflow_home import AirflowHome
+from run.chain import _JOB_LINE, Refused, alone, checked_images, checked_knobs, chosen, run
 from run.services import taken_by
 from run.table import table
 
@@ -151,6 +152,23 @@ def test_the_second_run_of_a_name_says_for_whom_it_waits(tmp_path: Path, capsys:
     thread.join(timeout=10)
     assert entered.is_set()
     assert capsys.readouterr().out == f"another make run of 'orchard' is at work (process {os.getpid()}): waiting for it\n"
+
+
+@pytest.mark.parametrize(("engine", "said"), [("emr", "the run's cluster ends when it was idle for 15 minutes"), ("emr-serverless", "")])
+def test_ctrl_c_says_of_a_cluster_that_it_is_still_there(
+    engine: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(process: subprocess.Popen[str], log: Path) -> str:
+        raise KeyboardInterrupt
+
+    places = {"LANDING": "s3://bucket/in", "LAKE": "s3://bucket/lake", "TRACKING": "http://mlflow:5000", "ENGINE": engine}
+    deployment = Deployment.from_environment({"POMONA_STATE": str(tmp_path), **{f"POMONA_{name}": text for name, text in places.items()}})
+    monkeypatch.setattr("run.chain.follow", interrupted)
+    monkeypatch.setattr("run.chain.BIN", Path("/bin"))
+    with pytest.raises(KeyboardInterrupt):
+        run(AirflowHome.of(tmp_path / "airflow", deployment), deployment, {})
+    told = capsys.readouterr().err
+    assert told.startswith(said) and bool(told) == bool(said)
 
 
 def test_a_taken_port_is_named_with_its_holder_and_the_variable() -> None:
