@@ -146,7 +146,7 @@ def _start(services: Services, bound: bool) -> None:
         holder = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, env={**os.environ, **_pomona(services)}
         )
-    services.record.write_text(json.dumps({"pid": holder.pid}))
+    services.record.write_text(json.dumps({"pid": holder.pid, "urls": services.urls, "landing": services.deployment.landing}))
 
 
 def _pomona(services: Services) -> dict[str, str]:
@@ -270,13 +270,17 @@ def unready(services: Services) -> str:
 
 
 def _say(services: Services, state: str) -> int:
-    """Prints where everything is; 0."""
-    deployment = services.deployment
+    """Prints where everything is, by the settings that it was started with; 0."""
+    deployment, now = services.deployment, {"urls": services.urls, "landing": services.deployment.landing}
+    there = {**now, **json.loads(services.record.read_text())}
+    urls, landing = there["urls"], there["landing"]
     print(f"{deployment.name} is {state}; make down ends it")
-    print(f"  Airflow   {services.urls['Airflow']}   no login on this machine; the DAG retrain starts paused")
-    print(f"  MLflow    {services.urls['MLflow']}")
-    empty = f" is empty: {services.urls['Airflow']}/pomona/ says what to do" if deployment.landing_is_empty else ""
-    print(f"  pictures  {deployment.landing}{empty}")
+    print(f"  Airflow   {urls['Airflow']}   no login on this machine; the DAG retrain starts paused")
+    print(f"  MLflow    {urls['MLflow']}")
+    empty = f" is empty: {urls['Airflow']}/pomona/ says what to do" if replace(deployment, landing=landing).landing_is_empty else ""
+    print(f"  pictures  {landing}{empty}")
+    if (urls, landing) != (now["urls"], now["landing"]):
+        print("  other ports or places that are set by now hold from the next make down and make up on")
     return 0
 
 

@@ -102,3 +102,18 @@ def test_a_service_that_cannot_be_started_now_is_started_when_there_is_room_and_
         holder.terminate()
         holder.wait(30)
     assert len(below) == 2 and not psutil.wait_procs(below, timeout=10)[1]
+
+
+def test_what_is_up_is_told_where_it_is_and_not_where_the_settings_of_today_would_put_it(
+    mine: Services, held, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    process = held(mine)
+    started = {"urls": mine.urls, "landing": mine.deployment.landing}
+    mine.record.write_text(json.dumps({"pid": process.pid, **started}))
+    assert services.main(["up"]) == 0
+    before = capsys.readouterr().out
+    assert before.splitlines()[1].startswith(f"  Airflow   {mine.urls['Airflow']} ") and "make down and make up" not in before
+    monkeypatch.setenv("POMONA_AIRFLOW_PORT", "8099")
+    monkeypatch.setenv("POMONA_LANDING", "/elsewhere")
+    assert services.main(["up"]) == 0
+    assert capsys.readouterr().out == before + "  other ports or places that are set by now hold from the next make down and make up on\n"
