@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -74,6 +75,24 @@ def test_the_secrets_are_drawn_once_for_this_user_alone_and_what_stands_there_st
     assert min(len(values[name]) for name in ("POSTGRES_PASSWORD", "AIRFLOW_ADMIN_PASSWORD", "AIRFLOW_JWT_SECRET", "S3_ACCESS_KEY")) >= 20
     assert "nothing changed" in script("compose_env.py", str(env))
     assert env.read_text() == first
+
+
+def test_of_a_folder_without_files_or_with_one_that_cannot_be_read_nothing_is_uploaded(tmp_path: Path) -> None:
+    (tmp_path / "apple").mkdir()
+    # Users of the container are no root, to whom everything is readable.
+    program = (
+        "import os, runpy, sys; access = os.access; os.access = lambda path, mode: path.name != 'two.jpg' and access(path, mode); "
+        f"sys.argv = ['upload.py', {str(tmp_path)!r}]; runpy.run_path({str(DOCKER / 'upload.py')!r}, run_name='__main__')"
+    )
+
+    def said() -> str:
+        environment = {**os.environ, "POMONA_LANDING": "s3://pictures/landing", "POMONA_S3_ENDPOINT": "http://127.0.0.1:1"}
+        return subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False).stderr
+
+    assert said().startswith(f"{tmp_path} holds no file: nothing was uploaded")
+    (tmp_path / "apple" / "one.jpg").touch()
+    (tmp_path / "apple" / "two.jpg").touch()
+    assert said().startswith(f"{tmp_path / 'apple' / 'two.jpg'} cannot be read by user ")
 
 
 def test_two_machines_draw_different_secrets(tmp_path: Path) -> None:
