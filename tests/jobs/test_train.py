@@ -45,6 +45,13 @@ def test_the_sample_is_a_function_of_the_set_of_rows_and_the_seed() -> None:
     assert drawn(rows, n_images=1000) == rows["content"].tolist()
 
 
+def test_a_label_of_few_images_is_in_the_sample_however_many_groups_there_are() -> None:
+    contents = [f"{number:03d}" for number in range(303)]
+    rows = pd.DataFrame({"content": contents, "label": ["whole"] * 300 + ["broken"] * 3, "group": contents})
+    for seed in range(20):
+        assert sampled(rows, n_images=10, seed=seed)["label"].value_counts().to_dict() == {"whole": 8, "broken": 2}
+
+
 def test_the_baseline_goes_by_colours_and_weighs_groups_alike() -> None:
     red, green = (np.eye(N_BINS, dtype=np.float32)[index] for index in (0, 1))
     no_descriptors = np.empty((0, 135), np.uint8)

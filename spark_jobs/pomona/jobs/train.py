@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
+_OF_EACH_LABEL = 2
 _BASELINE = {"classifier": "logistic_regression", "regularisation": 30.0, "max_iterations": 200, "balance": "group"}
 
 
@@ -115,12 +116,15 @@ def gathered(lake: Lake, files: Iterable[File], *, max_mb: float) -> tuple[pa.Ta
 def sampled(rows: pd.DataFrame, *, n_images: int, seed: int) -> pd.DataFrame:
     """At most `n_images` rows, as many of each group as of the others where it has them, drawn by a hash of content and seed.
 
-    The sample is a function of the set of rows: groups of few images are taken whole, the others share what is left.
+    The sample is a function of the set of rows: groups of few images are taken whole, the others share what is left. Of each label two
+    come first, of two groups if it has them: a rare one would be missing among thousands of groups, and the folds would not know it.
     """
     keys = [hashlib.sha256(f"{seed}/{content}".encode()).hexdigest() for content in rows["content"]]
     ranked = rows.assign(key=keys).sort_values("key")
     ranked["rank"] = ranked.groupby("group").cumcount()
-    return ranked.sort_values(["rank", "key"]).head(n_images).sort_values("content")[list(rows.columns)]
+    ranked = ranked.sort_values(["rank", "key"])
+    ranked["turn"] = ranked.groupby("label").cumcount().clip(upper=_OF_EACH_LABEL)
+    return ranked.sort_values(["turn", "rank", "key"]).head(n_images).sort_values("content")[list(rows.columns)]
 
 
 def baseline(rows: Sequence[Row], knobs: Mapping[str, Any]) -> Classifier:
