@@ -75,13 +75,19 @@ def test_a_question_mark_means_cannot_tell_and_a_row_that_nobody_filled_in_means
         (f"{A},,lime,anna,yesterday,", "at 'yesterday' is no ISO 8601 time"),
         (f"{A},,lime,anna,0001-01-01T00:00:00+05:00,", "at '0001-01-01T00:00:00+05:00' is no ISO 8601 time"),
         (f"{A},,lime, green,anna,,", "7 fields under 6 names"),
-        (f"{A},,lim", "3 fields under 6 names"),
+        (f"{A},lime", "2 fields under 6 names"),
     ],
 )
 def test_a_spoiled_row_is_named_and_the_others_count(row: str, reason: str) -> None:
     found = read(f"{HEADER}{B},,plum,anna,,\n{row}\n{C},,plum,anna,,\n")
     assert [annotation.content for annotation in found.annotations] == [B, C]
     assert found.spoiled == (Spoiled("anna.csv", 3, reason),)
+
+
+def test_columns_that_a_spreadsheet_left_out_behind_the_label_are_empty_and_a_row_cut_off_at_the_end_is_spoiled() -> None:
+    found = read(f"{HEADER}{A},,lime,anna\r\n{B},,lime\r\n{C},,lim")
+    assert [(row.content, row.label, row.annotator) for row in found.annotations] == [(A, "lime", "anna"), (B, "lime", "anna")]
+    assert found.spoiled == (Spoiled("anna.csv", 4, "3 fields under 6 names"),)
 
 
 @pytest.mark.parametrize(

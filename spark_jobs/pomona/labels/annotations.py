@@ -103,20 +103,23 @@ def parse(file: str, data: bytes, *, modified: datetime) -> History:
     alone. Commas, semicolons or tabs divide, as spreadsheets save them. The label `?` means "cannot tell", and so does an empty one
     with an annotator. A row with neither label nor annotator is one of a queue that nobody has come to: a list that was filled in by
     half must not take the other half out of training. Without annotator the file's name counts; without time it is as old as the file.
+    Columns behind the label that a row leaves out are empty, but in a last line without an end, which may be cut off.
     """
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
         return History(spoiled=(Spoiled(file, 0, "the file is not UTF-8: save it as CSV UTF-8"),))
     header = text.partition("\n")[0]
-    rows = csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=header.count), strict=True)
+    lines = io.StringIO(text, newline="")
+    rows = csv.reader(lines, delimiter=max(",;\t", key=header.count), strict=True)
     found = _Found(file, modified)
     try:
         names = [name.strip().lower() for name in next(rows, [])]
         if trouble := _unusable(names):
             return History(spoiled=(Spoiled(file, 1, trouble),))
         for fields in rows:
-            found.add(names, [field.strip() for field in fields], rows.line_num)
+            is_whole = lines.tell() < len(text) or text.endswith(("\r", "\n"))
+            found.add(names, [field.strip() for field in fields], rows.line_num, is_whole=is_whole)
     except csv.Error as error:
         found.spoiled.append(Spoiled(file, rows.line_num, f"from here on no CSV: {error}"))
     return History(tuple(found.annotations), tuple(found.spoiled), found.n_unanswered)
@@ -132,9 +135,12 @@ class _Found:
     spoiled: list[Spoiled] = field(default_factory=list)
     n_unanswered: int = 0
 
-    def add(self, names: Sequence[str], fields: Sequence[str], line: int) -> None:
+    def add(self, names: Sequence[str], fields: Sequence[str], line: int, *, is_whole: bool) -> None:
         if not any(fields):
             return
+        if is_whole and names.index("label") < len(fields) < len(names):
+            # Excel writes sixteen rows at a time, and no last column that is empty in all of them.
+            fields = [*fields, *[""] * (len(names) - len(fields))]
         if len(fields) != len(names):
             self.spoiled.append(Spoiled(self.file, line, f"{len(fields)} fields under {len(names)} names"))
             return
