@@ -23,7 +23,7 @@ from tests.report.test_report import Page
 
 NASTY = "</script><script>alert(1)</script>"
 CONTENTS = [f"{number:064x}" for number in range(6)]
-CLASSES = ("apple red 1", "apple red 2", "lemon", "lime", NASTY)
+CLASSES = ("apple red 1", "apple red 2", "lemon", "lime", "mu\u0302re", NASTY)
 
 
 def questions() -> list[Question]:
@@ -60,7 +60,7 @@ def test_the_page_is_one_file_that_asks_nothing_of_the_network_and_runs_its_own_
 
 def test_keys_that_suggestions_leave_free_go_to_further_classes() -> None:
     data = json.loads(re.findall(r'id="data">(.*?)</script>', page(), re.DOTALL)[0])
-    more = [[label, None] for label in (NASTY, "apple red 1", "apple red 2")]
+    more = [[label, None] for label in (NASTY, "apple red 1", "apple red 2", "mu\u0302re")]
     assert data["questions"][2]["suggestions"] == [["lemon", 0.9], ["lime", 0.004], *more]
     assert data["classes"] == sorted(CLASSES)
 
@@ -139,6 +139,18 @@ def test_an_unknown_image_is_said_to_be_one_and_a_new_class_is_typed_and_offered
     opened.press("Enter")
     opened.press("s", control=True)
     assert labels(saved(opened)) == {1: "quince", 2: "quince"}
+
+
+def test_a_new_name_that_a_known_one_holds_is_a_new_class_and_accents_are_the_same_however_they_are_written(opened: Browser) -> None:
+    opened.press(*"Eva", "Enter", *"emon", "Enter")
+    assert opened.value("document.getElementById('told').textContent") == "Labelled emon"
+    # The other one is still there to be chosen.
+    opened.press(*"mon", "ArrowDown", "Enter")
+    assert opened.value("document.getElementById('told').textContent") == "Labelled lemon"
+    opened.press(*"mû", "Enter")
+    assert opened.value("document.getElementById('told').textContent") == "Labelled mu\u0302re"
+    opened.press("s", control=True)
+    assert labels(saved(opened)) == {0: "emon", 1: "lemon", 2: "mu\u0302re"}
 
 
 def test_a_class_whose_name_begins_with_a_digit_is_typed_in_the_field(opened: Browser) -> None:
