@@ -177,6 +177,19 @@ def test_a_page_opened_again_goes_on_where_it_was_left(opened: Browser, tmp_path
     assert len(list(opened.downloads.iterdir())) == 1
 
 
+def test_the_ones_without_a_label_are_gone_through_past_those_that_have_one(opened: Browser) -> None:
+    opened.press(*"Gil", "Enter", " ", "1", " ", "1", "1", " ")
+    assert shown(opened) == "end"
+    opened.click("#again")
+    seen = [shown(opened)]
+    for key in ("1", " ", "1"):
+        opened.press(key)
+        seen.append(shown(opened))
+    assert seen == ["unlabelled/a.jpg", "Training/lime/c.jpg", "unlabelled/🍏\\u202egpj.f", "end"]
+    opened.press("ArrowLeft", "ArrowLeft", "ArrowRight")
+    assert shown(opened) == "unlabelled/🍏\\u202egpj.f"
+
+
 def test_names_that_no_folder_can_have_are_refused_and_the_typed_text_is_shown_as_it_is(opened: Browser) -> None:
     opened.press(*"Carla", "Enter", *"a/b", "Enter")
     assert "no “/”" in opened.value("document.getElementById('told').textContent")
