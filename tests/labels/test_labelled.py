@@ -204,7 +204,8 @@ def test_a_csv_dropped_into_labels_is_all_it_takes(beside_runs: Runs, monkeypatc
     assert {name: result.counts[name] for name in ("kept", "train", "new", "relabelled", "added", "untold")} == {
         "kept": 60, "train": before.counts["train"], "new": 1, "relabelled": 1, "added": 1, "untold": 1,
     }  # fmt: skip
-    assert result.line.endswith("1 looked at, 1 taken in, 1 relabelled by people, 1 added by people")
+    fault = "; labels/ has 1 fault, first anna.csv:5: no image lies at 'nowhere.jpg'"
+    assert result.line.endswith(f"1 looked at, 1 taken in, 1 relabelled by people, 1 added by people{fault}")
     assert result.notes["labels"]["by"] == {"anna": 2, "berta": 1}
     assert result.notes["labels"]["spoiled"] == [["anna.csv:5", "no image lies at 'nowhere.jpg'"]]
     work = runs.work("c", "ingest")
@@ -232,6 +233,19 @@ def test_a_csv_dropped_into_labels_is_all_it_takes(beside_runs: Runs, monkeypatc
     assert newness.foreseen(order.place, order.resolved) == ""
     last = runs.stage("f", "ingest")
     assert (last.status, last.counts["relabelled"], last.counts["added"]) == ("done", 0, 1)
+
+
+def test_a_csv_that_cannot_be_read_is_told_though_nothing_is_new(beside_runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = beside_runs
+    monkeypatch.setattr(tracking, "champion_version", lambda *_: 3)
+    before = runs.stage("a", "ingest")
+    runs.lake.append("judged", 1, {"run": "a", "state": {**before.notes["state"], "champion": 3}})
+    drop(runs, "anna.csv")
+    assert runs.labels
+    (runs.labels / "berta.csv").write_bytes("path;label\nunlabelled/stall/0.jpg;Kürbis\n".encode("latin-1"))
+    found = runs.stage("b", "ingest")
+    assert found.status == "nothing_new"
+    assert found.line.endswith("; labels/ has 1 fault, first berta.csv: the file is not UTF-8: save it as CSV UTF-8")
 
 
 def test_images_without_a_word_are_not_even_read_and_a_labelled_one_that_is_no_picture_is_a_reject(beside_runs: Runs) -> None:

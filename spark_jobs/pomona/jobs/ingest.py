@@ -207,12 +207,15 @@ def _result(work: Work, taken: Snapshot, found: Found, *, n_new: int, n_taken: i
     without = ("rejected", "duplicate", "conflict", "unselected", "untold")
     left_out = ", ".join(f"{counts[name]:,} {name}" for name in without if counts[name])
     by_people = "".join(f", {counts[name]:,} {name} by people" for name in ("relabelled", "added") if counts[name])
+    faults = labelled.faults(notes["labels"])
+    faults = faults and f"; {faults}"
     place = work.order.place
     why = newness.nothing_new(work.lake, work.run, state, lambda: tracking.champion_version(place.tracking, place.name))
     if why:
-        return Result(f"nothing new: {why}", files, counts, notes, "nothing_new")
+        return Result(f"nothing new: {why}{faults}", files, counts, notes, "nothing_new")
+    taken_in = f"{n_new:,} looked at, {n_taken:,} taken in{by_people}"
     return Result(
-        f"{counts['in']:,} in, {counts['kept']:,} kept{left_out and ', ' + left_out}; {n_new:,} looked at, {n_taken:,} taken in{by_people}",
+        f"{counts['in']:,} in, {counts['kept']:,} kept{left_out and ', ' + left_out}; {taken_in}{faults}",
         files,
         counts,
         notes,

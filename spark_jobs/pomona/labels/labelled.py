@@ -171,15 +171,15 @@ def counted(found: Labelled, roster: pa.Table, folders: Mapping[str, str]) -> di
 
 def notes(found: Labelled, history: History) -> dict[str, Any]:
     """What summary and report tell of the labels: by whom, what could not be read, how far annotators agree."""
-    faults = [*history.spoiled, *found.unknown]
+    spoiled = [*history.spoiled, *found.unknown]
     said = [row for row in found.rows.to_pylist() if row["content"]]
     pairs = agreements([Annotation(**{name: row[name] for name in Annotation._fields}) for row in said])
     return {
         "by": dict(sorted(Counter(row.annotator for row in found.used.values()).items())),
         "n_annotations": found.rows.num_rows,
         "n_unanswered": history.n_unanswered,
-        "n_spoiled": len(faults),
-        "spoiled": [[f"{row.file}:{row.line}" if row.line else row.file, row.reason] for row in faults[:_SHOWN]],
+        "n_spoiled": len(spoiled),
+        "spoiled": [[f"{row.file}:{row.line}" if row.line else row.file, row.reason] for row in spoiled[:_SHOWN]],
         "agreements": [
             {
                 "annotators": list(pair.annotators),
@@ -193,6 +193,12 @@ def notes(found: Labelled, history: History) -> dict[str, Any]:
             for pair in pairs
         ],
     }
+
+
+def faults(told: Mapping[str, Any]) -> str:
+    """What of `notes` must be said though the run tells nothing new: how many rows or files say nothing, and the first; empty for none."""
+    n = told["n_spoiled"]
+    return f"labels/ has {n:,} {'fault' if n == 1 else 'faults'}, first {': '.join(told['spoiled'][0])}" if n else ""
 
 
 def _rows(known: Sequence[Annotation], used: Mapping[str, Annotation], present: pd.DataFrame) -> pa.Table:
