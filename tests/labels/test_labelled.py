@@ -10,12 +10,13 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from pomona import command, newness, snapshots, tracking
+from pomona import command, newness, scored, snapshots, tracking
 from pomona.care import forgotten
 from pomona.formats import arrow_schema
 from pomona.labels.annotations import Annotation, History, Spoiled
 from pomona.labels.labelled import beside, counted, effected, find, notes, placed, worded
 from pomona.lake import Lake
+from pomona.landing import Landing
 from pomona.leakage import Placement
 from pomona.snapshots import Snapshot
 from tests.conftest import Runs
@@ -137,6 +138,30 @@ def test_disagreements_of_annotators_are_told() -> None:
 def test_an_image_beside_the_landing_zone_is_named_with_or_without_the_folder(path: str) -> None:
     history = placed(History((said("", path, "lime"),)), {"Training/plum/1.jpg"}, {"stall/3.jpg"})
     assert worded(history) == {"../unlabelled/stall/3.jpg"}
+
+
+def test_an_image_beside_the_landing_zone_is_named_by_its_content_once_a_champion_was_asked_about_it(tmp_path: Path) -> None:
+    for name in ("landing/Training/plum/1.jpg", "unlabelled/moved/3.jpg", "unlabelled/copy.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"1")
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "labels" / "anna.csv").write_text(f"content,path,label\n{'c' * 64},stall/3.jpg,lime\n{'a' * 64},,lime\n{'d' * 64},,lime\n")
+    folders = {"annotations": str(tmp_path / "labels"), "unlabelled": str(tmp_path / "unlabelled")}
+    place = command.Place("r", "fruit", str(tmp_path / "lake"), str(tmp_path / "landing"), "", **folders)
+    lake = Lake(place.lake, place.name).open()
+    snapshots.save(lake, snapshot(("Training/plum/1.jpg", "a" * 64, "plum")))
+    contents = {"moved/3.jpg": "c" * 64, "copy.jpg": "a" * 64}
+    told = [
+        {**dict.fromkeys(arrow_schema("scored").names), "path": file.path, "size": file.size, "version": file.version,
+         "content": contents[file.path], "champion": 1, "final": True, "at": "then"}
+        for file in Landing(place.unlabelled).files()
+    ]  # fmt: skip
+    scored.save(lake, scored.Scored(0, pa.Table.from_pylist(told, arrow_schema("scored")).to_pandas()))
+    found = find(place, group_pattern="")
+    # A copy of what lies in the landing zone does not take its place.
+    assert [file.path for file in found.listed] == ["Training/plum/1.jpg", "../unlabelled/moved/3.jpg"]
+    (fault,) = [row.reason for row in effected(snapshot(*THREE), found.history).unknown if row.line == 4]
+    assert fault == "no image of the run has this content; an image of unlabelled/ that no champion was asked about is named by its path"
 
 
 def test_what_lies_in_the_landing_zone_comes_first_and_the_last_word_decides_whether_an_image_is_taken_in() -> None:

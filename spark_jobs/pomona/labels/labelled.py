@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 # No path below the landing zone begins so, and seen from there it is where the images lie by default.
 BESIDE = "../unlabelled/"
-_NOT_HERE = "no image of the run has this content; it was at {0.path!r}"
 _SHOWN = 200
 
 
@@ -85,11 +84,14 @@ def find(place: Place, *, group_pattern: str) -> Found:
     listed, places, ignored = snapshots.locate(zone.landing.files(), group_pattern=group_pattern)
     labels = Landing(place.annotations, settings)
     csvs = files(labels) if place.annotations else []
-    history = without(gather(labels, csvs), forgotten.contents(Lake(place.lake, place.name, settings)))
+    lake = Lake(place.lake, place.name, settings)
+    history = without(gather(labels, csvs), forgotten.contents(lake))
     waiting: dict[str, Listed] = {}
+    contents: dict[str, str] = {}
     if history.annotations and place.unlabelled:
         waiting = {file.path: file for file in scored.listed(zone.unlabelled)}
-    history = placed(history, {file.path for file in listed}, waiting)
+        contents = _contents(lake, waiting.values())
+    history = placed(history, {file.path for file in listed}, waiting, contents)
     for path in sorted(worded(history) & {f"{BESIDE}{name}" for name in waiting}):
         listed.append(replace(waiting[path.removeprefix(BESIDE)], path=path))
         places[path] = beside(path)
@@ -101,17 +103,28 @@ def without(history: History, contents: Collection[str]) -> History:
     return replace(history, annotations=tuple(said for said in history.annotations if said.content not in contents))
 
 
-def placed(history: History, landed: Collection[str], waiting: Collection[str]) -> History:
+def _contents(lake: Lake, waiting: Iterable[Listed]) -> dict[str, str]:
+    """Path → content of the files beside the landing zone that a champion was asked about, less what lies in the landing zone too."""
+    present = snapshots.latest(lake).present
+    landed = set(present["content"][~present["path"].str.startswith(BESIDE)])
+    rows = scored.latest(lake).rows.merge(scored.readable([*waiting]), on=scored.KEY).sort_values("path", ascending=False)
+    told = zip(rows["path"], rows["content"], strict=True)
+    return {path: content for path, content in told if content and content not in landed}
+
+
+def placed(history: History, landed: Collection[str], waiting: Collection[str], contents: Mapping[str, str] | None = None) -> History:
     """The history with paths as placements have them: below the landing zone, or `../unlabelled/…`.
 
-    A row may name an image beside the landing zone with or without the folder's name.
+    A row may name an image beside the landing zone with or without the folder's name, or by its content alone where `contents` (path →
+    content) has it.
     """
+    lying = {content: path for path, content in (contents or {}).items()}
 
     def path_of(said: Annotation) -> str:
         below = said.path.removeprefix("../").removeprefix("unlabelled/")
         if said.path in landed:
             return said.path
-        return next((f"{BESIDE}{name}" for name in (below, said.path) if name in waiting), said.path)
+        return next((f"{BESIDE}{name}" for name in (below, said.path, lying.get(said.content)) if name in waiting), said.path)
 
     return replace(history, annotations=tuple(said._replace(path=path_of(said)) for said in history.annotations))
 
@@ -143,7 +156,7 @@ def effected(snapshot: Snapshot, history: History) -> Labelled:
     # Of an image that nobody could label and that was not taken in there is nothing to tell.
     untold = {(said.file, said.line) for said in history.annotations if said.label is None}
     unknown = [row for row in unknown if (row.file, row.line) not in untold]
-    unknown += [Spoiled(said.file, said.line, _NOT_HERE.format(said)) for said in known if said.content not in here and said.label]
+    unknown += [Spoiled(said.file, said.line, _not_here(said)) for said in known if said.content not in here and said.label]
     # The label of a file beside the landing zone is an empty one until somebody gives it.
     given = zip(present["content"], present["label"], strict=True)
     labels = [used[content].label if content in used else label or None for content, label in given]
@@ -199,6 +212,11 @@ def faults(told: Mapping[str, Any]) -> str:
     """What of `notes` must be said though the run tells nothing new: how many rows or files say nothing, and the first; empty for none."""
     n = told["n_spoiled"]
     return f"labels/ has {n:,} {'fault' if n == 1 else 'faults'}, first {': '.join(told['spoiled'][0])}" if n else ""
+
+
+def _not_here(said: Annotation) -> str:
+    remedy = "; an image of unlabelled/ that no champion was asked about is named by its path"
+    return f"no image of the run has this content{f'; it was at {said.path!r}' if said.path else remedy}"
 
 
 def _rows(known: Sequence[Annotation], used: Mapping[str, Annotation], present: pd.DataFrame) -> pa.Table:
