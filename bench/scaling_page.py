@@ -69,9 +69,9 @@ def limits() -> list[Limit]:
         ),
         Limit(
             "listing, placements, roster, index and slices as rows of the driver",
-            3 * value("driver_bytes"),
+            value("driver_bytes"),
             8e9,
-            "8 GB: three copies are alive while they are compared",
+            "8 GB, at the peak of `ingest`",
             "the snapshot as parts by the first byte of the content hash, compared in Spark; the driver keeps counts",
         ),
         Limit(

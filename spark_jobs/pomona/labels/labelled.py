@@ -107,7 +107,7 @@ def _contents(lake: Lake, waiting: Iterable[Listed]) -> dict[str, str]:
     """Path → content of the files beside the landing zone that a champion was asked about, less what lies in the landing zone too."""
     present = snapshots.latest(lake).present
     landed = set(present["content"][~present["path"].str.startswith(BESIDE)])
-    rows = scored.latest(lake).rows.merge(scored.readable([*waiting]), on=scored.KEY).sort_values("path", ascending=False)
+    rows = scored.latest(lake).rows.merge(snapshots.readable([*waiting]), on=snapshots.KEY).sort_values("path", ascending=False)
     told = zip(rows["path"], rows["content"], strict=True)
     return {path: content for path, content in told if content and content not in landed}
 
