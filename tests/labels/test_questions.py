@@ -118,6 +118,15 @@ def test_what_somebody_has_answered_is_not_asked_again(place: Place, model: Path
     assert [path for _, path in told(asked(place, model))] == ["Training/plum/2.jpg", "unlabelled/stall/70.jpg"]
 
 
+def test_a_picture_under_the_name_of_one_that_was_labelled_is_asked_about(place: Place, model: Path) -> None:
+    labels = Path(place.annotations)
+    labels.mkdir()
+    (labels / "anna.csv").write_text(f"content,path,label\n{content(picture('lime', 71))},unlabelled/stall/71.jpg,lime\n")
+    assert "unlabelled/stall/71.jpg" not in {path for _, path in told(asked(place, model))}
+    (Path(place.unlabelled) / "stall" / "71.jpg").write_bytes(picture("lime", 72))
+    assert "unlabelled/stall/71.jpg" in {path for _, path in told(asked(place, model))}
+
+
 def test_what_this_champion_said_before_is_not_asked_again(place: Place, model: Path) -> None:
     # No file has this content: it comes from the record, which both files of the same bytes have it from.
     record(place, {"70": {"content": "a" * 64}, "again": {"content": "a" * 64}, "broken": {"label": None, "margin": None, "content": None}})

@@ -88,7 +88,9 @@ def suspected(lake: Lake, answered: set[str], *, n: int) -> tuple[list[Question]
 
 
 def _unanswered(place: Place, folder: Landing, contents: Mapping[str, str]) -> tuple[list[Listed], set[str]]:
-    """The files of the folder of which nobody has said anything by their path, and all contents of which somebody has.
+    """The files of the folder of which nobody has said anything by their path alone, and all contents of which somebody has.
+
+    Where a content was named with the path it alone counts: another picture may bear the name by now.
 
     Parameters
     ----------
@@ -98,7 +100,7 @@ def _unanswered(place: Place, folder: Landing, contents: Mapping[str, str]) -> t
     history = gather(labels, files(labels)) if place.annotations else History()
     waiting = scored.listed(folder) if place.unlabelled else []
     history = placed(history, contents, {file.path for file in waiting})
-    named = {said.path for said in history.annotations}
+    named = {said.path for said in history.annotations if not said.content}
     fresh = [file for file in waiting if not file.fault and f"{BESIDE}{file.path}" not in named]
     return fresh, {said.content for said in resolved(history, contents)[0]}
 
