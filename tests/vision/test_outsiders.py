@@ -53,6 +53,12 @@ def test_with_two_classes_there_is_a_rule_and_none_to_try_it_on(rows: list[Row],
     assert (told.marked_unknown, told.separation, told.why) == (None, None, "of 2 classes none can be left out")
 
 
+def test_three_classes_of_two_groups_are_left_out_one_by_one(rows: list[Row], knobs: dict[str, Any]) -> None:
+    few = [row for row in rows if row.label != "sloe" and row.group in ("group 0", "group 1")]
+    told = outsiders(few, knobs, cross_validate(few, knobs).signs)
+    assert (told.n_known, told.n_unknown, told.why) == (18, 18, "")
+
+
 def test_without_a_picture_held_out_there_is_no_rule(rows: list[Row], knobs: dict[str, Any]) -> None:
     told = outsiders(rows, knobs, np.full((len(rows), 3), np.nan))
     assert (told.rule, told.why) == (None, "no picture was held out of training")

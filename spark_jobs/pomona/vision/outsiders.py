@@ -83,11 +83,13 @@ def _marked_known(signs: Signs, folds: NDArray[np.int64]) -> float:
 def _left_out(rows: Sequence[Row], knobs: Mapping[str, Any], folds: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The novelties of pictures of known and of unknown classes: each class is left out once, with a fold of the others."""
     labels = sorted({row.label for row in rows})
-    n_parts = min(_MAX_PARTS, len(labels), int(folds.max()) + 1)
+    n_folds = int(folds.max()) + 1
+    # Two parts of three classes would leave one alone, which nothing can be told from.
+    n_parts = min(_MAX_PARTS, n_folds) if len(labels) > 3 else 3
     usual, strange = [np.empty(0)], [np.empty(0)]
     for part in range(n_parts):
         outside = set(labels[part::n_parts])
-        inside = [(row, fold == part) for row, fold in zip(rows, folds.tolist(), strict=True) if row.label not in outside]
+        inside = [(row, fold == part % n_folds) for row, fold in zip(rows, folds.tolist(), strict=True) if row.label not in outside]
         chain = fit_chain((row for row, held in inside if not held), knobs)
         known = _signs(chain, [row for row, held in inside if held])
         if not len(known):
