@@ -58,9 +58,16 @@ def test_where_nobody_watched_it_says_how_to() -> None:
 
 def test_a_new_champion_has_not_been_asked() -> None:
     given = said(record(1, [window(0.4)], day=2, champion=1), changes=(FIRST, SECOND))
-    assert (given.tone, given.headline) == ("unknown", "Version 2 has not been shown any picture without a label yet")
+    headline = "Version 2 has not been shown any picture without a label since it became the champion"
+    assert (given.tone, given.headline) == ("unknown", headline)
     assert given.pictures == "The last ones, of 2026-08-22 06:00:00 UTC, were shown to version 1."
     assert given.remedy == "`make score` asks it."
+
+
+def test_a_version_that_was_put_back_is_not_said_to_have_seen_no_picture_ever() -> None:
+    shown = record(1, [window(0.4)], day=2, champion=1), record(2, [window(0.4)], day=6, champion=2)
+    given = said(*shown, changes=(FIRST, SECOND, BACK))
+    assert given.headline == "Version 1 has not been shown any picture without a label since it became the champion"
 
 
 def test_what_could_not_be_judged_is_told_with_its_reason() -> None:

@@ -76,7 +76,8 @@ def _pictures(timeline: Timeline) -> tuple[Tone, str, str, str]:
     last = timeline.batches[-1]
     if last.champion != version:
         told = f"The last ones, of {moment_words(last.at)}, were shown to version {last.champion}."
-        return "unknown", f"Version {version} has not been shown any picture without a label yet", told, "`make score` asks it."
+        headline = f"Version {version} has not been shown any picture without a label since it became the champion"
+        return "unknown", headline, told, "`make score` asks it."
     own = [*takewhile(lambda batch: batch.champion == version, reversed(timeline.batches))][::-1]
     windows = [window for batch in own for window in batch.windows]
     if last.why or not windows:
