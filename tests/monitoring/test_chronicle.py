@@ -54,6 +54,10 @@ def test_an_episode_that_nothing_ended_goes_on() -> None:
 def test_an_episode_ends_with_its_champion_whether_the_new_one_was_asked_already_or_not() -> None:
     assert spans(history((1, [BEGINS, GOES_ON]), (2, [CALM, BEGINS]))) == [(1, 0, 2, 2, True), (2, 3, None, 1, False)]
     assert spans(history((1, [BEGINS, GOES_ON]), changes=[promoted(1, -1), promoted(2, 9)])) == [(1, 0, 9, 2, True)]
+    # One that was asked about too few pictures for a window ended it all the same, one that was never asked did not.
+    assert spans(history((1, [BEGINS]), (2, []), (1, [CALM]))) == [(1, 0, 1, 1, True)]
+    back = [promoted(1, -1), promoted(2, 9), promoted(1, 9.1, "rollback")]
+    assert spans(history((1, [BEGINS, GOES_ON]), changes=back)) == [(1, 0, None, 2, False)]
     # What became champion before the drift ends nothing.
     assert spans(history((2, [BEGINS]), changes=[promoted(1, -2), promoted(2, -1)])) == [(2, 0, None, 1, False)]
 

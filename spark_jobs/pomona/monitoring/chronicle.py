@@ -85,23 +85,31 @@ def episodes(timeline: Timeline) -> list[Episode]:
     A champion begins with a new watch, so drift ends with the champion under which it began.
     """
     found: list[Episode] = []
-    for window in timeline.windows:
-        going = found[-1] if found and found[-1].until is None else None
-        replaced = going is not None and window.champion != going.champion
-        if going and not replaced and window.phase == "drift" and not window.began:
-            going.windows.append(window)
-            continue
-        if going:
-            going.until, going.superseded = window.at, replaced
-        if window.phase == "drift":
-            found.append(Episode([window]))
-    if found and found[-1].until is None:
-        last = found[-1]
-        # The new champion has not been asked yet.
+    for batch in timeline.batches:
+        going = _going(found)
+        if going and batch.champion != going.champion:
+            going.until, going.superseded = batch.windows[0].at if batch.windows else batch.at, True
+        for window in batch.windows:
+            going = _going(found)
+            if going and window.phase == "drift" and not window.began:
+                going.windows.append(window)
+                continue
+            if going:
+                going.until = window.at
+            if window.phase == "drift":
+                found.append(Episode([window]))
+    last = _going(found)
+    if last and last.champion != timeline.champion:
+        # The new champion has not been asked yet; one that was replaced before it was asked ended nothing.
         later = [change.latest for change in timeline.changes if change.latest > last.windows[-1].at and change.version != last.champion]
         if later:
             last.until, last.superseded = later[0], True
     return found
+
+
+def _going(found: Sequence[Episode]) -> Episode | None:
+    """The last of the episodes, while nothing has ended it."""
+    return found[-1] if found and found[-1].until is None else None
 
 
 def symptoms(windows: Iterable[Window]) -> list[Symptom]:
