@@ -85,7 +85,7 @@ def test_the_figures_on_top_are_those_of_the_champion_and_the_last_month(lake: L
         ("90.0\u00a0%", "95 %: 84.0\u00a0% to 93.0\u00a0%"),
         ("1,500", "4 labels"),
         ("1 of 2", "in the last 30 days"),
-        ("4.0\u00a0%", "of 110 pictures without a label; 10 cannot be read"),
+        ("4.0\u00a0%", "of 100 pictures without a label; 10 more cannot be read"),
     ]
     assert [tile.figure for tile in tiles(Timeline("fruit", NOW))] == ["–"] * 5
     assert own_score(Timeline("fruit", NOW)) is None

@@ -117,8 +117,8 @@ def _unknown(timeline: Timeline) -> Tile:
     asked = timeline.asked
     if asked is None:
         return Tile("–", "pictures without a label", "none was asked about")
-    more = f"of {count(asked.n_pictures)} pictures without a label; {count(asked.n_unanswered)} cannot be read"
     answered = asked.n_pictures - asked.n_unanswered
+    more = f"of {count(answered)} pictures without a label; {count(asked.n_unanswered)} more cannot be read"
     if asked.n_unknown is None or not answered:
         return Tile("–", "unknown", more)
     return Tile(percent(asked.n_unknown / answered), "unknown", more)
