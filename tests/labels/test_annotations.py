@@ -61,8 +61,9 @@ def test_what_a_spreadsheet_saves_is_read(divider: str) -> None:
 
 def test_a_question_mark_means_cannot_tell_and_a_row_that_nobody_filled_in_means_nothing() -> None:
     found = read(f"{HEADER}{A},,?,,,\n{B},,,anna,,\n{C},,,,,\n")
-    assert [(row.content, row.label) for row in found.annotations] == [(A, None), (B, None)]
-    assert (found.n_unanswered, found.spoiled) == (1, ())
+    assert [(row.content, row.label) for row in found.annotations] == [(A, None)]
+    # A name that was filled in for all rows at once says nothing of their images.
+    assert (found.n_unanswered, found.spoiled) == (2, ())
 
 
 @pytest.mark.parametrize(

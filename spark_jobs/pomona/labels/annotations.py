@@ -100,9 +100,10 @@ def parse(file: str, data: bytes, *, modified: datetime) -> History:
     """The history of one CSV file, in the order of its rows.
 
     The header names the columns of `COLUMNS` in any order; `content` or `path`, and `label`, must be there, further columns are left
-    alone. Commas, semicolons or tabs divide, as spreadsheets save them. The label `?` means "cannot tell", and so does an empty one
-    with an annotator. A row with neither label nor annotator is one of a queue that nobody has come to: a list that was filled in by
-    half must not take the other half out of training. Without annotator the file's name counts; without time it is as old as the file.
+    alone. Commas, semicolons or tabs divide, as spreadsheets save them. The label `?` means "cannot tell". A row without a label is one of
+    a queue that nobody has come to, with or without an annotator, whose name is soon filled in down to the last row: a list that was
+    filled in by half must not take the other half out of training. Without annotator the file's name counts; without time it is as old as
+    the file.
     Columns behind the label that a row leaves out are empty, but in a last line without an end, which may be cut off.
     """
     try:
@@ -145,7 +146,7 @@ class _Found:
             self.spoiled.append(Spoiled(self.file, line, f"{len(fields)} fields under {len(names)} names"))
             return
         row = dict(zip(names, fields, strict=True))
-        if not row["label"] and not row.get("annotator"):
+        if not row["label"]:
             self.n_unanswered += 1
             return
         try:
@@ -231,7 +232,7 @@ def _annotation(row: Mapping[str, str], file: str, line: int, modified: datetime
         raise ValueError(f"content {content[:70]!r} is no SHA-256 (64 hexadecimal digits)")
     if not content and not path:
         raise ValueError("neither content nor path")
-    label = None if row["label"] in ("", CANNOT_TELL) else row["label"]
+    label = None if row["label"] == CANNOT_TELL else row["label"]
     if label and (_NO_LABEL.search(label) or label in (".", "..")):
         raise ValueError(f"label {label[:70]!r} cannot be a folder's name")
     annotator = row.get("annotator") or file.rpartition("/")[2].rpartition(".")[0]
