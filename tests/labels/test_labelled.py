@@ -57,6 +57,11 @@ def test_the_last_word_on_a_content_replaces_the_folder_s_label_wherever_it_lies
     assert found.rows["annotator"].to_pylist() == ["anna", "berta"]
 
 
+def test_a_label_with_accents_is_its_folder_s_however_they_are_written() -> None:
+    found = effected(snapshot(("Training/mu\u0302re/1.jpg", "a", "mu\u0302re"), *THREE[1:]), History((said("b", "", "m\u00fbre"),)))
+    assert labels(found) == {"a": "mu\u0302re", "b": "mu\u0302re"}
+
+
 def test_what_nobody_can_tell_is_out_and_comes_back_with_a_label() -> None:
     untold = effected(snapshot(*THREE), History((said("a", "", None), said("c", "", "lime"))))
     assert (labels(untold), untold.n_untold) == ({"b": "plum", "c": "lime"}, 1)

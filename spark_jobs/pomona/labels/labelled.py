@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -159,11 +160,19 @@ def effected(snapshot: Snapshot, history: History) -> Labelled:
     unknown += [Spoiled(said.file, said.line, _not_here(said)) for said in known if said.content not in here and said.label]
     # The label of a file beside the landing zone is an empty one until somebody gives it.
     given = zip(present["content"], present["label"], strict=True)
-    labels = [used[content].label if content in used else label or None for content, label in given]
+    spelt = _spelling(present["label"])
+    labels = [spelt(used[content].label) if content in used else label or None for content, label in given]
     told = pd.Series([label is not None for label in labels], index=present.index, dtype=bool)
     effective = present.assign(label=pd.Series(labels, index=present.index, dtype=object))[told]
     placements = pd.concat([effective, gone]).sort_values("path", ignore_index=True)
     return Labelled(replace(snapshot, placements=placements), used, _rows(known, used, present), sorted(unknown), int((~told).sum()))
+
+
+def _spelling(folders: Iterable[str]) -> Callable[[str | None], str | None]:
+    """Gives a label as its folder spells it: one from a Mac has accents as characters of their own, and nobody types them so."""
+    there = set(folders)
+    own = {unicodedata.normalize("NFC", label): label for label in sorted(there)}
+    return lambda label: label if label is None or label in there else own.get(unicodedata.normalize("NFC", label), label)
 
 
 def counted(found: Labelled, roster: pa.Table, folders: Mapping[str, str]) -> dict[str, int]:
