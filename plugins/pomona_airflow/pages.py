@@ -14,6 +14,7 @@ from pomona.outcome import BadInput
 from pomona.stages import ROLLBACK, SCORE, STAGES, TIDY
 from pomona_airflow.deployment import Deployment
 from pomona_airflow.links import PREFIX
+from pomona_airflow.settings.checks import BadSetting
 
 if TYPE_CHECKING:
     from pomona.lake import Lake
@@ -41,12 +42,21 @@ def _page(title: str, body: str) -> HTMLResponse:
     return HTMLResponse(f"{head}<h1>{escape(title)}</h1>{body}", headers=_POLICY)
 
 
-@app.exception_handler(BadInput)
-def _unreachable(request: Request, fault: BadInput) -> Response:
-    """What is wrong with the lake, in its own line."""
+def _unreachable(request: Request, fault: Exception) -> Response:
+    """What is wrong with the lake or the settings, in its own line."""
     answer = _page("Pomona", f"<p>{escape(str(fault))}")
     answer.status_code = 503
     return answer
+
+
+def _tell_of_faults() -> None:
+    from pomona.store_faults import StoreAway
+
+    for fault in (BadInput, BadSetting, StoreAway):
+        app.add_exception_handler(fault, _unreachable)
+
+
+_tell_of_faults()
 
 
 @app.get("/")

@@ -11,6 +11,7 @@ from fastapi.testclient import TestClient
 
 from pomona.lake import Lake
 from pomona.report.health import written
+from pomona.store_faults import StoreAway
 from pomona_airflow.pages import app
 
 RUN = "manual__2026-01-02T03:04:05+00:00"
@@ -117,6 +118,19 @@ def test_a_lake_out_of_reach_is_told_in_its_own_line(client: TestClient, monkeyp
     answer = client.get(f"/runs/{RUN}")
     assert answer.status_code == 503
     assert "gopher://hole/lake" in answer.text
+
+
+def test_a_store_that_is_away_and_a_wrong_setting_are_told_in_their_own_lines(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(lake: Lake, folder: str) -> list[str]:
+        raise StoreAway("s3://lake cannot be reached (EndpointConnectionError): check POMONA_S3_ENDPOINT")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Lake, "folders", away)
+        answer = client.get("/")
+        assert answer.status_code == 503 and "s3://lake cannot be reached" in answer.text
+    monkeypatch.setenv("POMONA_KEEP_RUNS", "many")
+    answer = client.get("/")
+    assert answer.status_code == 503 and "POMONA_KEEP_RUNS=&#x27;many&#x27; must be a whole number" in answer.text
 
 
 @pytest.mark.parametrize("run", ["..", "%2e%2e", "..%2f..%2fother", "%2Fetc"])
