@@ -118,6 +118,9 @@ def test_an_empty_folder_tree_is_an_empty_landing(tmp_path: Path) -> None:
         ("POMONA_NAME", "My Fruit"),
         ("POMONA_ENGINE", "yarn"),
         ("POMONA_SCHEDULE", "every day"),
+        ("POMONA_SCHEDULE", "0 25 * * *"),
+        ("POMONA_SCORE_SCHEDULE", "@dayly"),
+        ("POMONA_TIDY_SCHEDULE", "0 4 * * 8"),
         ("POMONA_SPARK_CORES", "0"),
         ("POMONA_SPARK_MEMORY", "2 gigabytes"),
         ("POMONA_SPARK_UI", "perhaps"),
@@ -138,6 +141,11 @@ def test_an_empty_folder_tree_is_an_empty_landing(tmp_path: Path) -> None:
 def test_a_wrong_value_is_named_with_its_variable(variable: str, value: str) -> None:
     with pytest.raises(BadSetting, match=re.escape(f"{variable}={value!r}")):
         Deployment.from_environment({variable: value})
+
+
+@pytest.mark.parametrize("value", ["0 3 * * *", "*/5 8-18 * * mon-fri", "@daily", "@quarterly"])
+def test_a_schedule_that_airflow_reads_is_taken(value: str) -> None:
+    assert Deployment.from_environment({"POMONA_SCHEDULE": value}).schedule == value
 
 
 def test_a_share_of_what_is_asked_is_kept_in_a_folder(tmp_path: Path) -> None:

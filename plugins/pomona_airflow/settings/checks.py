@@ -16,6 +16,8 @@ _INSTEAD = {
     ),
 }
 _TRUTH = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False, "": False}
+# Airflow's own names.
+_TIMES = ("@hourly", "@daily", "@weekly", "@monthly", "@quarterly", "@yearly")
 # Gives the text of a variable, stripped; empty when it is not set.
 Read = Callable[[str], str]
 
@@ -76,9 +78,11 @@ def matching(variable: str, value: str, pattern: str, allowed: str) -> str:
 
 
 def cron(variable: str, value: str) -> str:
-    """Five fields, or empty; what stands in them is checked where the schedule is built."""
-    if value and len(value.split()) != 5 and not value.startswith("@"):
-        raise BadSetting(f"{variable}={value!r} must be five cron fields, like 0 3 * * *, or empty")
+    """Five fields that Airflow can read, one of its names for such, or empty: with another schedule a DAG would just not be there."""
+    from croniter import croniter
+
+    if value and value not in _TIMES and not (len(value.split()) == 5 and croniter.is_valid(value)):
+        raise BadSetting(f"{variable}={value!r} must be five cron fields (minute, hour, day, month, weekday), like 0 3 * * *, or empty")
     return value
 
 
