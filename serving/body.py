@@ -7,6 +7,7 @@ from typing import Any
 
 from fastapi import HTTPException, Request
 from starlette.datastructures import UploadFile
+from starlette.requests import ClientDisconnect
 
 # Who sends slowly holds a place that others wait for.
 _LIMIT_S = 60.0
@@ -18,13 +19,17 @@ async def image(request: Request, *, max_mb: float) -> bytes:
     Raises
     ------
     HTTPException
-        400 for an empty body or another number of files than one, 408 for a body that takes too long, 413 for one over `max_mb`.
+        400 for a body that is empty or breaks off or another number of files than one, 408 for one that takes too long, 413 for one over
+        `max_mb`.
     """
     try:
         async with asyncio.timeout(_LIMIT_S):
             body = await _body(request, max_mb=max_mb)
     except TimeoutError:
         raise HTTPException(408, f"the body was not there after {_LIMIT_S:.0f} s") from None
+    except ClientDisconnect:
+        # Nobody is there to hear it, and what a phone breaks off is no fault of the service that its log should tell of.
+        raise HTTPException(400, "the body broke off") from None
     if request.headers.get("content-type", "").startswith("multipart/form-data"):
         async with Request(request.scope, _replayed(body)).form() as form:
             files = [value for _, value in form.multi_items() if isinstance(value, UploadFile)]

@@ -22,3 +22,15 @@ def test_a_body_that_does_not_arrive_gives_its_place_to_others(monkeypatch):
     with pytest.raises(HTTPException) as refused:
         asyncio.run(body.image(request, max_mb=1))
     assert refused.value.status_code == 408
+
+
+def test_a_body_that_breaks_off_is_no_fault_of_the_service():
+    parts = iter([{"type": "http.request", "body": b"\xff\xd8", "more_body": True}, {"type": "http.disconnect"}])
+
+    async def receive():
+        return next(parts)
+
+    request = Request({"type": "http", "method": "POST", "headers": []}, receive)
+    with pytest.raises(HTTPException) as refused:
+        asyncio.run(body.image(request, max_mb=1))
+    assert (refused.value.status_code, refused.value.detail) == (400, "the body broke off")
