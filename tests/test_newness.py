@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,12 @@ def test_what_ingest_would_refuse_is_refused_before(judged: Runs) -> None:
     judged.landing.mkdir()
     with pytest.raises(BadInput, match=r"60 of 60 known pictures are gone .* is the folder mounted"):
         asked(judged)
+
+
+def test_without_a_folder_of_unlabelled_pictures_nothing_is_looked_for_elsewhere(judged: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(judged.landing)
+    with pytest.raises(BadInput, match="POMONA_UNLABELLED is not set"):
+        newness.answered(replace(judged.work("next", "ingest").order.place, unlabelled=""))
 
 
 def test_an_empty_and_a_missing_landing_zone_are_refused_before(runs: Runs, tmp_path: Path) -> None:

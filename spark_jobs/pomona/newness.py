@@ -55,10 +55,12 @@ def answered(place: Place) -> str:
     Raises
     ------
     BadInput
-        When the folder cannot be listed.
+        When there is no folder, or it cannot be listed.
     """
     from pomona import scored
 
+    if not place.unlabelled:
+        raise BadInput(f"POMONA_UNLABELLED is not set, and beside {place.landing} there is no place: set it")
     settings = S3.parse(place.s3)
     listed = scored.listed(Landing(place.unlabelled, settings))
     if not listed:
