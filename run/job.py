@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TypeVar
 
 from pomona.lake import Lake
@@ -19,6 +20,8 @@ from pomona_airflow.settings.checks import BadSetting
 from run.airflow_home import use_airflow
 
 _Answer = TypeVar("_Answer")
+# What a job of this machine takes to end, or a service on AWS to be asked to.
+_END_S = 20.0
 
 
 def run_of(what: str) -> str:
@@ -65,20 +68,40 @@ def ended(deployment: Deployment, job: str, words: Sequence[str], *, first: str)
     ------
     NotReady
         When there is nothing to submit it to.
+    SystemExit
+        With 130, after Ctrl-C, once the job has ended or, on AWS, was asked to.
     """
     if deployment.engine == "emr" and not deployment.emr.cluster:
         raise NotReady(f"there is no cluster to submit to: trigger the DAG {job}, which makes its own, or set POMONA_EMR_CLUSTER")
     print(first, flush=True)
     run, log = words[words.index("--run") + 1], deployment.state / f"{job}.log"
+    name = f"pomona-{deployment.name}-{run}"
+    if deployment.engine in ON_AWS:
+        # By its name it can be asked to end: a driver on YARN outlives the step that submitted it.
+        words = [words[0], "--job", name, "--asked", "0", *words[1:]]
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as out:
-        command = [sys.executable, "-m", "run.job", f"pomona-{deployment.name}-{run}", *words]
-        code = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, check=False).returncode
+        command = [sys.executable, "-m", "run.job", name, *words]
+        code = _waited(subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out), log)
     outcome = Lake(deployment.lake, deployment.name, deployment.s3).outcome(run, job)
     if outcome is None:
         lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
         return code or 1, f"{lines[-1].strip() if lines else 'it said nothing'} (all of it: {log})"
     return {"done": 0, "nothing_new": 0, "bad_input": 2}.get(str(outcome["status"]), 1), str(outcome["line"])
+
+
+def _waited(process: subprocess.Popen[bytes], log: Path) -> int:
+    """The exit code of the process, which hears Ctrl-C too and ends its job before itself."""
+    try:
+        return process.wait()
+    except KeyboardInterrupt:
+        try:
+            process.wait(_END_S)
+            print("stopped; its job ends too", file=sys.stderr)
+        except (subprocess.TimeoutExpired, KeyboardInterrupt):
+            process.kill()
+            print(f"stopped; whether its job ends too stands in {log}", file=sys.stderr)
+        raise SystemExit(130) from None
 
 
 def main(words: Sequence[str]) -> int:

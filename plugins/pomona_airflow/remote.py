@@ -82,12 +82,16 @@ class RemoteEngine(ABC):
         """The last lines of the driver's log in the service's log folder, which may come minutes later or never."""
 
     def run(self, job: str, words: Sequence[str]) -> int:
-        """The exit code, 0 or 1, of a job that belongs to no run: the probe of the settings."""
+        """The exit code, 0 or 1, of a job that belongs to no run: the probe of the settings, what a command gives. Ctrl-C ends the job."""
         place = self.place("", job)
         found = RemoteJob(place, self.submit(place, job, words, ended=0), job, "live", "submitted")
-        while found.live:
-            time.sleep(self.deployment.emr.poll_s)
-            found = self.look(found)
+        try:
+            while found.live:
+                time.sleep(self.deployment.emr.poll_s)
+                found = self.look(found)
+        except KeyboardInterrupt:
+            Errand(self, words[words.index("--run") + 1], words[0], job).end(found)
+            raise
         LOG.info("%s ended: %s", job, found.said)
         return 0 if found.state == "succeeded" else 1
 

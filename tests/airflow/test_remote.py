@@ -102,6 +102,16 @@ def test_who_comes_second_finds_the_job_of_the_first(service: Service) -> None:
     assert (first.id, second.id, len(service.sent)) == ("s-1", "s-1", 1)
 
 
+def test_ctrl_c_ends_the_job_that_a_command_waits_for(service: Service, lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pomona_airflow.remote.time.sleep", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        service.run(NAME, ["tidy", "--run", RUN])
+    assert (service.cancelled, errand.n_asked(lake, RUN, NAME)) == (["s-1"], 1)
+
+
 def test_of_two_that_submit_at_once_the_older_stays(service: Service) -> None:
     service.submit("j-1", NAME, [], ended=0)
     # The listing before the submission was taken before the other's came in.
