@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pomona import approval, command, promotions, reigns, tracking
+from pomona import approval, command, newness, promotions, reigns, tracking
 from pomona.jobs import register
 from pomona.knobs import resolve
 from pomona.lake import Lake
@@ -42,10 +42,10 @@ def lake(store: str, tmp_path: Path) -> Lake:
     return judged(made)
 
 
-def judged(lake: Lake, decision: str = "promote", reason: str = "better") -> Lake:
+def judged(lake: Lake, decision: str = "promote", reason: str = "better", champion: int | None = None) -> Lake:
     """The lake after its run was evaluated, once more if it was before."""
-    document = {"decision": decision, "reason": reason, "words": reason, "champion": None}
-    rest: dict[str, Any] = {"rule": "", "checks": [], "figures": {}, "per_class": [], "baselines": {}, "examples": {}}
+    document = {"decision": decision, "reason": reason, "words": reason, "champion": champion}
+    rest: dict[str, Any] = {"rule": "", "accuracy": 0.9, "checks": [], "figures": {}, "per_class": [], "baselines": {}, "examples": {}}
     file = lake.write_document(f"runs/{RUN}/verdict", "verdict", {**document, **rest})
     lake.write_manifest(RUN, "evaluate", {"metrics": [], "predictions": [], "verdict": [file]})
     return lake
@@ -56,8 +56,9 @@ def registered(store: str, lake: Lake, *, require: bool = True) -> promotions.Mo
     place = command.Place(RUN, "fruit", lake.root, "landing", store)
     work = Work(command.parse(command.arguments("register", place, resolve({}), require_approval=require)), lake)
     manifests = {"ingest": lake.manifest(RUN, "ingest")}
-    move = register._moved(work, Facts(place, manifests, {}, {}, approval.verdict_of(lake, RUN)), 1)
-    register._reached_verdict(work, move)
+    verdict = approval.verdict_of(lake, RUN)
+    move = register._moved(work, Facts(place, manifests, {}, {}, verdict), 1)
+    register._reached_verdict(work, verdict, 1, move)
     return move
 
 
@@ -120,7 +121,7 @@ def test_what_is_held_keeps_and_is_marked_for_the_release(store: str, lake: Lake
     work = Work(command.parse(command.arguments("register", place, resolve({}))), lake)
     verdict = {**approval.verdict_of(lake, RUN), "champion": 1}
     move = register._moved(work, Facts(place, {"ingest": lake.manifest(RUN, "ingest")}, {}, {}, verdict), 2)
-    register._reached_verdict(work, move)
+    register._reached_verdict(work, verdict, 2, move)
     assert move.line.startswith("promotion is held since the rollback to version 1 by ann on ")
     assert move.line.endswith(": release with `make release`, then the next run judges anew")
     assert [entry["held"] for entry in lake.entries("judged")] == [False, True]
@@ -141,3 +142,25 @@ def test_a_run_whose_task_is_repeated_says_since_when_its_version_was_champion_a
     again = register.standing(work, 1, registered(store, lake, require=False))
     assert (again.moved, again.promoted, again.champion) == (False, change.since, version)
     assert again.why == f"the verdict was measured against no version, but the champion is version {version} now"
+
+
+@pytest.mark.parametrize("decision", ["promote", "keep"])
+def test_against_a_champion_that_was_put_there_meanwhile_the_next_run_judges(store: str, lake: Lake, decision: str) -> None:
+    client = tracking.connect(store)
+    assert registered(store, lake, require=False).moved
+    assert newness.nothing_new(lake, "r2", STATE, lambda: champion(store)).startswith("pictures, knobs, code and champion (version 1)")
+    meanwhile = client.create_model_version("fruit", source="file:///nowhere").version
+    client.set_registered_model_alias("fruit", "champion", meanwhile)
+    assert not registered(store, judged(lake, decision), require=False).moved
+    assert newness.nothing_new(lake, "r2", STATE, lambda: champion(store)) == ""
+
+
+def test_a_champion_that_was_deleted_meanwhile_is_something_new(store: str, lake: Lake) -> None:
+    client = tracking.connect(store)
+    doomed = int(client.create_model_version("fruit", source="file:///nowhere").version)
+    promotions.move_champion(store, "fruit", doomed, expected=None, run="r0", reason="first", ledger=LakeLedger(lake))
+    judged(lake, champion=doomed)
+    client.delete_model_version("fruit", str(doomed))
+    kept = registered(store, lake, require=False)
+    assert kept.line == f"the verdict was measured against version {doomed}, but the champion is no version now"
+    assert newness.nothing_new(lake, "r2", STATE, lambda: champion(store)) == ""

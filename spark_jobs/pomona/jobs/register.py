@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from pomona import approval, promotions, reigns, tracking
@@ -65,7 +66,7 @@ def run(work: Work) -> Result:
     work.clear("registration")
     registration = {"version": registered.version, "alias_moved": move.moved, "line": move.line, "mlflow_run": registered.mlflow_run}
     files = {"registration": [work.lake.write_document(work.folder("registration"), "registration", registration)]}
-    _reached_verdict(work, move)
+    _reached_verdict(work, facts.verdict, registered.version, move)
     line = move.line if move.moved else f"version {registered.version} of {work.order.place.name}: kept: {move.line}"
     return Result(line, files, {"version": registered.version}, status="done" if move.moved else "refused")
 
@@ -196,7 +197,7 @@ def standing(work: Work, version: int, move: promotions.Move) -> Standing:
     )
 
 
-def _reached_verdict(work: Work, move: promotions.Move) -> None:
+def _reached_verdict(work: Work, verdict: Mapping[str, Any], version: int, move: promotions.Move) -> None:
     """Records that this run reached its verdict: what the next ingest compares with to say whether anything is new.
 
     Not while an answer is awaited: then the next run is to ask again. What was held is marked, for the release.
@@ -207,6 +208,9 @@ def _reached_verdict(work: Work, move: promotions.Move) -> None:
     place = work.order.place
     state = work.lake.manifest(work.run, "ingest")["notes"]["state"]
     champion = tracking.champion_version(place.tracking, place.name)
+    # One that came in between was not judged against, so the next run is new. Without test images no champion matters.
+    if champion != version and verdict.get("accuracy") is not None:
+        champion = verdict["champion"]
     entry = {"run": work.run, "at": now(), "state": {**state, "champion": champion}, "held": held}
     same = ("run", "state", "held")
     while True:
