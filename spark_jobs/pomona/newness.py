@@ -9,6 +9,7 @@ from pomona.command import Place
 from pomona.lake import Lake
 from pomona.landing import Landing
 from pomona.outcome import BadInput
+from pomona.reigns import version_words
 from pomona.s3 import S3
 from pomona.work import LOG, code_hash
 
@@ -113,7 +114,7 @@ def nothing_new(lake: Lake, run: str, state: Mapping[str, Any], champion: Callab
     version = champion()
     if version != judged["state"]["champion"]:
         return ""
-    return f"pictures, knobs, code and champion (version {version}) are those of run {judged['run']}, which reached its verdict"
+    return f"pictures, knobs, code and champion ({version_words(version)}) are those of run {judged['run']}, which reached its verdict"
 
 
 def selected(snapshot: Snapshot, labels: object) -> Selection:

@@ -108,6 +108,8 @@ def test_a_yes_to_a_verdict_that_keeps_promotes_nothing(store: str, lake: Lake) 
     approval.keep(lake, RUN, "approved", by="ann")
     assert registered(store, lake) == promotions.Move(False, "worse on lemons")
     assert champion(store) is None
+    said = newness.nothing_new(lake, "r2", STATE, lambda: champion(store))
+    assert said == "pictures, knobs, code and champion (no version) are those of run r1, which reached its verdict"
 
 
 def test_what_is_held_keeps_and_is_marked_for_the_release(store: str, lake: Lake) -> None:
