@@ -15,12 +15,14 @@ from pomona.report.assembly import _thumbnail
 
 def traces(image: bytes, *folders: Path) -> dict[str, set[str]]:
     """What is found of it, by the path of the file: `name`, `image`, `thumbnail`."""
-    needles = {"name": hashlib.sha256(image).hexdigest().encode(), "image": image, "thumbnail": base64.b64encode(_thumbnail(image))}
+    name, thumbnail = hashlib.sha256(image).hexdigest(), base64.b64encode(_thumbnail(image))
+    # Arrays keep a text in four bytes a sign.
+    needles = {"name": (name.encode(), name.encode("utf-32-le")), "image": (image,), "thumbnail": (thumbnail,)}
     found = {}
     for folder in folders:
         for path in sorted(file for file in folder.rglob("*") if file.is_file()):
             texts = [path.read_bytes(), *(_values(path) if path.suffix == ".parquet" else ())]
-            there = {what for what, needle in needles.items() if any(needle in text for text in texts)}
+            there = {what for what, forms in needles.items() if any(form in text for form in forms for text in texts)}
             if there:
                 found[path.relative_to(folder).as_posix()] = there
     return found

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import io
+
+import numpy as np
 import pyarrow as pa
 
-from pomona.care.erasing import without_items, without_pictures, without_records, without_rows
+from pomona.care.erasing import without_items, without_pictures, without_records, without_rows, without_texts
+from pomona.formats import npz
 
 SHA, OTHER = "a" * 64, "b" * 64
 
@@ -31,6 +35,15 @@ def test_items_that_name_it_go_whole_and_its_name_in_a_text_is_replaced() -> Non
         "line": "of forgotten",
         "n": 2,
     }
+
+
+def test_in_arrays_a_group_of_its_name_gets_another_that_no_other_has_and_stays_a_group() -> None:
+    arrays = {"blur": np.array([0.1, 0.2, 0.3]), "groups": np.array([OTHER, SHA, "Apple/r0"])}
+    once = without_texts(npz(arrays), SHA)
+    with np.load(io.BytesIO(without_texts(once, OTHER)), allow_pickle=False) as found:
+        assert found["blur"].tolist() == [0.1, 0.2, 0.3]
+        assert found["groups"].tolist() == ["forgotten 0", "forgotten 1", "Apple/r0"]
+    assert without_texts(once, SHA) is once
 
 
 def test_records_of_its_paths_go_and_the_others_stay_byte_by_byte() -> None:

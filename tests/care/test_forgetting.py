@@ -37,6 +37,8 @@ def sha256(image: bytes) -> str:
 
 
 def test_nothing_is_found_of_a_forgotten_image_and_its_model_is_named_and_still_answers(runs: Runs) -> None:
+    # Without groups each image is one by itself, which has its name.
+    runs.knobs["group_pattern"] = ""
     runs.through("first")
     probe, taught = of_split(runs, "test"), of_split(runs, "train")
     at, places = runs.lake, (runs.folder / "lake", runs.folder / "artifacts")
@@ -52,6 +54,7 @@ def test_nothing_is_found_of_a_forgotten_image_and_its_model_is_named_and_still_
         assert kinds == {"name", "image", "thumbnail"}, "the search finds what there is to be found"
     assert any("probes.parquet" in path for path in traces(probe, places[1]))
     assert any("report.html" in path for path in traces(taught, places[1]))
+    assert all(any("profile.npz" in path for path in traces(taught, place)) for place in places)
 
     entry = forget(at, runs.tracking, sha256(taught), by="person (ann)", reason="asked by its owner")
     assert (entry["versions"], entry["runs"], entry["by"], entry["reason"]) == ([1], ["first"], "person (ann)", "asked by its owner")

@@ -1,11 +1,14 @@
-"""A content taken out of tables, documents, CSV records and pages. Pure; where nothing is said of it, what comes back is what came in."""
+"""A content taken out of tables, documents, arrays, CSVs and pages. Pure; where nothing is said of it, what comes back is what came in."""
 
 from __future__ import annotations
 
 import csv
+import io
 import re
 from collections.abc import Collection, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
+
+from pomona.formats import npz
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -45,6 +48,21 @@ def without_items(document: Any, content: str) -> Any:
 def _names(item: Any, content: str) -> bool:
     values = item.values() if isinstance(item, dict) else item if isinstance(item, list) else [item]
     return any(value == content for value in values)
+
+
+def without_texts(arrays: bytes, content: str) -> bytes:
+    """The `.npz` with another name, each its own, where a text in it is the content: an image without a group is one by that name."""
+    import numpy as np
+
+    # Neither packed nor in fewer than four bytes a sign.
+    if content.encode("utf-32-le") not in arrays:
+        return arrays
+    with np.load(io.BytesIO(arrays), allow_pickle=False) as archive:
+        told = {name: archive[name] for name in archive.files}
+    for array in (array for array in told.values() if array.dtype.kind == "U"):
+        places = np.flatnonzero(array == content)
+        array[places] = [f"{ERASED} {place}" for place in places]
+    return npz(told)
 
 
 def without_records(lines: Iterable[bytes], content: str, paths: Collection[str]) -> Iterator[bytes]:

@@ -36,7 +36,7 @@ from pomona.storage import at_once
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_PROBES, _TRAINED_ON = "artifacts/probes.parquet", "artifacts/trained_on.parquet"
+_PROBES, _TRAINED_ON, _PROFILE = "artifacts/probes.parquet", "artifacts/trained_on.parquet", "artifacts/profile.npz"
 _INDEX_BLOCK_BYTES = 64 << 10
 # By the run's key: who deleted a run in MLflow and registered it again has two.
 Reports = Mapping[str, list[Artifacts]]
@@ -206,6 +206,8 @@ def _values_without(lake: Lake, file: File, content: str) -> File:
     if suffix == "json":
         document = erasing.without_items(json.loads(data), content)
         return lake.write_file(folder, file.name, f"{json.dumps(document, indent=1, ensure_ascii=False)}\n".encode(), rows=file.rows)
+    if suffix == "npz" and (arrays := erasing.without_texts(data, content)) != data:
+        return lake.write_file(folder, file.name, arrays, rows=file.rows)
     return File(file.path, hashlib.sha256(data).hexdigest(), len(data), file.rows)
 
 
@@ -222,13 +224,16 @@ def _records_without(lake: Lake, file: File, content: str, paths: set[str]) -> F
 
 
 def _forget_in_model(model: Artifacts, content: str) -> bool:
-    """Takes the content out of the model's probes and out of what says that it trained on it; gives back whether it was there.
+    """Takes the content out of the model's probes, its profile and what says that it trained on it; gives back whether it was there.
 
     The name could stay there, for nobody can tell the image from it; but the record says already who trained on it, and an image that never
     comes back needs not be kept out of a comparison.
     """
     if is_taught := _holds(data := model.get(_TRAINED_ON), content):
         model.put(_TRAINED_ON, parquet(erasing.without_rows(_table(data), content)))
+    profile = model.get(_PROFILE) or b""
+    if (after := erasing.without_texts(profile, content)) != profile:
+        model.put(_PROFILE, after)
     probes = model.get(_PROBES)
     if probes is None:
         return is_taught
