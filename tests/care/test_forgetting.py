@@ -21,6 +21,7 @@ from pomona.care import forgotten
 from pomona.care.forgetting import forget
 from pomona.formats import arrow_schema
 from pomona.lake import Lake
+from pomona.outcome import File
 from pomona.storage import Stored
 from run import forget as command
 from tests import drawn_model, old_lake
@@ -241,6 +242,33 @@ def test_runs_and_models_that_somebody_deleted_in_mlflow_are_forgotten_too(folde
     assert sum(path.endswith("report.html") for path in there) == 2
     assert forgot(folder)["versions"] == [1]
     assert traces(image, folder / "artifacts") == {}
+
+
+def test_a_run_whose_ingest_was_cleared_and_failed_is_forgotten_too(folder: Path) -> None:
+    at = lake_of(folder)
+    at.forget_manifest("older", "ingest")
+    assert any("/features/" in path for path in traces(image_of(folder), folder / "lake"))
+    assert forgot(folder)["found"]
+    assert traces(image_of(folder), folder / "lake") == {"tests/forgotten/000001.json": {"name"}}
+    assert misnamed(at) == []
+    assert len(at.get("runs/older/features.csv").splitlines()) == 16
+    assert at.read_rows([File(**at.manifest("older", "describe")["notes"]["index"])]).num_rows == 15
+
+
+def test_a_run_that_took_the_image_in_and_did_not_come_to_its_training_is_not_among_those_that_learnt_it(folder: Path) -> None:
+    at = lake_of(folder)
+    for stage in ("train", "evaluate", "register"):
+        at.forget_manifest("older", stage)
+    assert forgot(folder)["runs"] == []
+    assert traces(image_of(folder), folder / "lake") == {"tests/forgotten/000001.json": {"name"}}
+
+
+def test_rows_of_a_first_snapshot_that_was_never_finished_go(tmp_path: Path) -> None:
+    at = Lake(str(tmp_path / "lake"), "tests").open()
+    rows = pa.Table.from_pylist([], arrow_schema("rejects"))
+    at.write_rows("snapshots/rows", "rejects", rows)
+    assert forget(at, f"sqlite:///{tmp_path}/mlflow.db", OTHER, by="", reason="")["versions"] == []
+    assert at.names("snapshots/rows") == []
 
 
 def test_documents_whose_rows_are_gone_cost_one_look_each_and_many_are_looked_at_together(

@@ -62,8 +62,11 @@ def forget(lake: Lake, tracked: str, content: str, *, by: str, reason: str) -> d
             reports[each.run].append(each)
         found = bool(known or parts or rows)
         for run in lake.folders("runs"):
-            found |= _forget_in_run(lake, run, content, moves, reports)
-            _forget_in_score(lake, run, content, rows)
+            stages = {name.removesuffix(".json") for name in lake.names(f"{lake.run_folder(run)}/manifests")}
+            if stages & STAGES.keys():
+                found |= _forget_in_run(lake, run, content, moves, reports, told="ingest" in stages)
+            if SCORE.name in stages:
+                _forget_in_score(lake, run, content, rows)
             for file in leftovers(lake, run, before=math.inf, logs_before=-math.inf):
                 lake.remove(file.path)
         for model in models:
@@ -83,7 +86,7 @@ def who_learnt(lake: Lake, tracked: str, models: Iterable[Artifacts], content: s
     for run in lake.folders("runs"):
         manifest = lake.document(f"{lake.run_folder(run)}/manifests/ingest.json")
         files = [File(**file) for file in manifest["datasets"]["roster"]["files"]] if manifest else []
-        if "train" in _told(lake, files, content, "split"):
+        if "train" in _told(lake, files, content, "split") and lake.exists(f"{lake.run_folder(run)}/manifests/train.json"):
             runs.add(run)
     return {
         "versions": [number for number, run in tracking.versions(tracked, lake.name).items() if run in runs],
@@ -115,24 +118,38 @@ def _part_without(lake: Lake, path: str, content: str) -> str:
     return rewriting.write_part(lake, folder, rows).name if rows.num_rows else name
 
 
-def _forget_in_run(lake: Lake, run: str, content: str, moves: rewriting.Moves, reports: Reports) -> bool:
+def _forget_in_run(lake: Lake, run: str, content: str, moves: rewriting.Moves, reports: Reports, *, told: bool) -> bool:
     """Takes the content out of the run, what tells that it was there last: a call that was killed in between begins this run anew.
 
     Gives back whether it was there. Of an image that somebody labelled a run may know no more than the label: nobody could tell it, or it
-    had gone before.
+    had gone before. A run of which `told` is False says of no image that it had it, for its ingest was cleared and not done since: what
+    its later stages wrote is looked through all the same.
     """
-    datasets = (lake.document(f"{lake.run_folder(run)}/manifests/ingest.json") or {}).get("datasets", {})
-    placements, annotations = ([File(**file) for file in datasets.get(name, {}).get("files", ())] for name in ("placements", "annotations"))
-    paths = _told(lake, placements, content, "path")
-    if paths:
+    paths, is_named = (_placed if told else _featured)(lake, run, content)
+    if paths or not told:
         for stage in reversed([stage for stage in STAGES if stage not in ("ingest", "describe")]):
             _forget_in_stage(lake, run, stage, content, paths)
-    is_named = bool(paths or _told(lake, annotations, content, "file"))
-    if is_named:
+    if is_named and told:
         _clean_pages(lake, run, reports, content, erasing.without_pictures if paths else erasing.without_name)
-    rewriting.move_descriptors(lake, run, moves, forgotten=content if paths else "")
+    rewriting.move_descriptors(lake, run, moves, forgotten=content if paths or not told else "")
     rewriting.move_images(lake, run, moves, forgotten=content if is_named else "")
     return is_named
+
+
+def _placed(lake: Lake, run: str, content: str) -> tuple[set[str], bool]:
+    """The paths at which the run had the content, and whether it names it at all."""
+    datasets = lake.manifest(run, "ingest")["datasets"]
+    placements, annotations = ([File(**file) for file in datasets.get(name, {}).get("files", ())] for name in ("placements", "annotations"))
+    paths = _told(lake, placements, content, "path")
+    return paths, bool(paths or _told(lake, annotations, content, "file"))
+
+
+def _featured(lake: Lake, run: str, content: str) -> tuple[set[str], bool]:
+    """The same of a run without placements, as its feature table tells it."""
+    encoded = lake.document(f"{lake.run_folder(run)}/manifests/encode.json")
+    files = [File(**file) for file in encoded["datasets"]["features"]["files"]] if encoded else []
+    paths = _told(lake, [file for file in files if file.name.endswith(".parquet")], content, "image")
+    return paths, bool(paths)
 
 
 def _forget_in_stage(lake: Lake, run: str, stage: str, content: str, paths: set[str]) -> None:

@@ -40,10 +40,11 @@ def sweep(lake: Lake, content: str) -> bool:
 def _drop_snapshots(lake: Lake) -> None:
     newest = lake.last_number("snapshots")
     entry = lake.entry("snapshots", newest) or {}
+    named = {entry[dataset]["path"] for dataset in ("placements", "rejects") if entry}
     for number in range(1, newest):
         lake.remove(f"snapshots/{number:06d}.json")
     for file in lake.below("snapshots/rows"):
-        if file.path not in {entry[dataset]["path"] for dataset in ("placements", "rejects")}:
+        if file.path not in named:
             lake.remove(file.path)
 
 
