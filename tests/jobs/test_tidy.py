@@ -249,6 +249,23 @@ def test_what_waits_for_a_window_stays_as_the_newest_document_names_it_and_the_s
     assert (at.names("scored"), scored.state(at, 2).rows["path"].tolist()) == (["000002.json", "000003.json"], ["one.jpg", "two.jpg"])
 
 
+def test_states_that_were_dropped_before_are_not_asked_for_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    at, document, asked = lake_of(folder), Lake.document, list[str]()
+    for number in range(3, 9):
+        scored.save(at, replace(scored.latest(at), rows=scored_rows(f"{number}.jpg")))
+    tidied(folder)
+    left = [f"scored/{name}" for name in at.names("scored")]
+    assert len(left) < 4
+
+    def noted(self: Lake, path: str) -> dict[str, Any] | None:
+        asked.append(path)
+        return document(self, path)
+
+    monkeypatch.setattr(Lake, "document", noted)
+    tidied(folder)
+    assert {path for path in asked if path.startswith("scored/")} == {*left}
+
+
 def test_documents_of_the_watch_are_packed_and_those_that_were_packed_a_day_ago_are_dropped(folder: Path) -> None:
     at = lake_of(folder)
     for number in range(1, 103):

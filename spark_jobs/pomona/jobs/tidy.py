@@ -17,7 +17,7 @@ from pomona.lease import clock
 from pomona.monitoring import hundreds, record
 from pomona.outcome import Result
 from pomona.stages import SCORE
-from pomona.storage import storage
+from pomona.storage import at_once, storage
 from pomona.work import LOG, Work
 
 if TYPE_CHECKING:
@@ -139,9 +139,12 @@ def _drop_scored(sweep: Sweep, runs: Collection[str], before: float) -> None:
     lake, newest = sweep.lake, scored.latest(sweep.lake)
     kept = [state.file.path for state in (newest, scored.state(lake, scored.counted(lake))) if state.file]
     named = {*_named_by_scores(lake, runs, scored.RECORD), *kept}
-    entries = {number: lake.entry(scored.RECORD, number) for number in range(1, newest.number)}
-    gone = {f"{scored.RECORD}/{number:06d}.json" for number, entry in entries.items() if entry and entry["rows"]["path"] not in named}
     files, rows = lake.below(scored.RECORD), f"{scored.RECORD}/rows/"
+    # Only those that are there: an hourly feed has thousands of numbers behind it.
+    numbered = {f"{scored.RECORD}/{number:06d}.json" for number in range(1, newest.number)}
+    older = [file.path for file in files if file.path in numbered]
+    entries = zip(older, at_once(lake.document, older), strict=True)
+    gone = {path for path, entry in entries if entry and entry["rows"]["path"] not in named}
     sweep.drop(file for file in files if file.path in gone)
     sweep.drop(file for file in files if file.path.startswith(rows) and file.path not in named and file.written < before)
 
@@ -166,7 +169,7 @@ def _pack_documents(sweep: Sweep, before: float) -> None:
 
 def _named_by_scores(lake: Lake, runs: Collection[str], dataset: str) -> set[str]:
     """The files of the dataset that remaining runs of `score` name; runs of an earlier release have no observations."""
-    manifests = [lake.document(f"{lake.run_folder(run)}/manifests/{SCORE.name}.json") for run in runs]
+    manifests = at_once(lambda run: lake.document(f"{lake.run_folder(run)}/manifests/{SCORE.name}.json"), runs)
     return {file["path"] for told in manifests if told for file in told["datasets"].get(dataset, {}).get("files", ())}
 
 
