@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from types import SimpleNamespace
 
 from pomona.reading import read_in_time
@@ -37,3 +38,26 @@ def test_a_file_that_cannot_be_read_comes_with_its_fault():
     found = list(read_in_time(Place(), [{"path": path, "size": 1, "version": "1"} for path in "abc"]))
     assert [row["path"] for row, _ in found] == ["a", "b", "c"]
     assert [type(reading) for _, reading in found] == [bytes, PermissionError, bytes]
+
+
+def test_of_large_files_no_more_are_read_ahead_than_memory_bears():
+    size, lock = 40 << 20, threading.Lock()
+    held, most = 0, 0
+
+    class Place:
+        def read(self, path, size, version):
+            nonlocal held, most
+            with lock:
+                held += size
+                most = max(most, held)
+            time.sleep(0.01)
+            return path.encode()
+
+    found = []
+    for row, data in read_in_time(Place(), [{"path": str(number), "size": size, "version": "1"} for number in range(20)]):
+        found.append((row["path"], data.decode()))
+        with lock:
+            held -= size
+    assert found == [(str(number), str(number)) for number in range(20)]
+    # One that is looked at, and one ahead.
+    assert most <= 2 * size

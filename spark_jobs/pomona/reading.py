@@ -10,6 +10,8 @@ from typing import Any, Protocol
 
 _READERS = 4
 _HANDFUL, _HANDFUL_BYTES = 32, 512 << 10
+# What is read ahead stays in memory: videos among the pictures of a phone have hundreds of megabytes each.
+_AHEAD_BYTES = 64 << 20
 _SLOW_S = 0.0005
 
 Row = dict[str, Any]
@@ -41,13 +43,14 @@ def _read_ahead(place: Source, handfuls: Iterable[list[Row]]) -> Generator[tuple
     """The same by threads: some files are read while others are decoded, for a cold disk or a bucket is slow to answer."""
     pool = ThreadPoolExecutor(_READERS)
     try:
-        ahead: deque[Future[list[tuple[Row, Reading]]]] = deque()
+        ahead: deque[tuple[int, Future[list[tuple[Row, Reading]]]]] = deque()
         for few in handfuls:
-            ahead.append(pool.submit(_read, place, few))
-            if len(ahead) > 2 * _READERS:
-                yield from ahead.popleft().result()
-        for reading in ahead:
-            yield from reading.result()
+            n_bytes = sum(row["size"] for row in few)
+            while len(ahead) >= 2 * _READERS or (ahead and sum(size for size, _ in ahead) + n_bytes > _AHEAD_BYTES):
+                yield from ahead.popleft()[1].result()
+            ahead.append((n_bytes, pool.submit(_read, place, few)))
+        while ahead:
+            yield from ahead.popleft()[1].result()
     finally:
         # After a fault of the store what waits to be read would be asked for in vain.
         pool.shutdown(cancel_futures=True)
