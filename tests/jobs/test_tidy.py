@@ -249,6 +249,17 @@ def test_what_waits_for_a_window_stays_as_the_newest_document_names_it_and_the_s
     assert (at.names("scored"), scored.state(at, 2).rows["path"].tolist()) == (["000002.json", "000003.json"], ["one.jpg", "two.jpg"])
 
 
+def test_the_csv_of_the_newest_scores_stays_and_that_of_earlier_ones_goes_with_the_logs(folder: Path) -> None:
+    at = lake_of(folder)
+    for run in ("score-1", "score-2"):
+        scored.save(at, replace(scored.latest(at), rows=scored_rows(f"{run}.jpg")), run=run)
+        at.put(f"runs/{run}/scored.csv", b"path\n")
+        aged(folder / "lake" / "tests" / "runs" / run, MONTHS_S)
+    tidied(folder)
+    assert [run for run in at.folders("runs") if run.startswith("score-")] == ["score-2"]
+    assert at.names("runs/score-2") == ["scored.csv"]
+
+
 def test_states_that_were_dropped_before_are_not_asked_for_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     at, document, asked = lake_of(folder), Lake.document, list[str]()
     for number in range(3, 9):

@@ -79,12 +79,15 @@ def run(work: Work) -> Result:
 
 
 def _wanted(work: Work) -> set[str]:
-    """This run, those of every version that was champion or that MLflow has, and the last judged one, which rollbacks are scored on."""
+    """This run, those of every version that was champion or that MLflow has, the last judged one, which rollbacks are scored on.
+
+    And the one that told the newest scores: none tells them again while no picture is new.
+    """
     place, lake = work.order.place, work.lake
-    judged = lake.entry("judged", lake.last_number("judged")) or {}
+    judged, told = (lake.entry(name, lake.last_number(name)) or {} for name in ("judged", scored.RECORD))
     changes = reigns.changes(promotions.LakeLedger(lake).read_all())
     versions = tracking.versions(place.tracking, place.name)
-    return {work.run, *versions.values(), *(change.run for change in changes), str(judged.get("run", ""))}
+    return {work.run, *versions.values(), *(change.run for change in changes), str(judged.get("run", "")), str(told.get("run", ""))}
 
 
 def _remove_runs(sweep: Sweep, runs: Collection[str]) -> None:
