@@ -133,7 +133,14 @@ def _version(state: os.stat_result) -> str:
 
 
 def _walk(base: Path, real_base: str, below: str) -> Iterator[Listed]:
-    with os.scandir(base / below) as entries:
+    try:
+        opened = os.scandir(base / below)
+    except FileNotFoundError:
+        if not below:
+            raise
+        # Renamed or removed since the folder above was read, as a file may be.
+        return
+    with opened as entries:
         for entry in entries:
             path = f"{below}/{entry.name}" if below else entry.name
             # A name that is no UTF-8 cannot stand in a table; it is shown with its bytes escaped, and not read.

@@ -146,6 +146,21 @@ def test_a_file_that_changes_after_its_listing_is_looked_at_again(runs, landing)
         Landing(str(landing)).read(path, listed.size, listed.version)
 
 
+def test_a_folder_that_goes_while_its_landing_zone_is_listed_is_passed_over(tmp_path, monkeypatch):
+    for name in ("Apple", "Pear"):
+        (tmp_path / "landing" / name).mkdir(parents=True)
+        (tmp_path / "landing" / name / "1.jpg").write_bytes(b"x")
+    scandir = os.scandir
+
+    def late(folder):
+        if folder == tmp_path / "landing" / "Pear":
+            shutil.rmtree(folder)
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", late)
+    assert [file.path for file in Landing(str(tmp_path / "landing")).files()] == ["Apple/1.jpg"]
+
+
 def test_a_subset_of_labels_leaves_the_others_unselected(runs, landing):
     labels = sorted(folder.name for folder in landing.glob("Training/*"))
     result = runs.stage("a", "ingest", labels=",".join(labels[:2]))
