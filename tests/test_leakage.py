@@ -118,7 +118,9 @@ def test_a_single_image_keeps_its_side_when_it_is_relabelled() -> None:
     assert len(sides) == 1
 
 
-@pytest.mark.parametrize(("path", "reason"), [("1.jpg", NO_LABEL), ("Training/1.jpg", NO_LABEL), ("Kiwi/1.jpg", OUTSIDE)])
+@pytest.mark.parametrize(
+    ("path", "reason"), [("1.jpg", NO_LABEL), ("Training/1.jpg", NO_LABEL), ("Training//1.jpg", NO_LABEL), ("Kiwi/1.jpg", OUTSIDE)]
+)
 def test_beside_split_folders_a_file_without_a_place_is_refused_with_a_reason(path: str, reason: str) -> None:
     with pytest.raises(Misplaced, match=reason):
         place(path, group_pattern="", splits=SPLITS)
@@ -127,6 +129,11 @@ def test_beside_split_folders_a_file_without_a_place_is_refused_with_a_reason(pa
 def test_without_split_folders_a_file_in_the_landing_has_no_label() -> None:
     with pytest.raises(Misplaced, match=NO_LABEL):
         place("1.jpg", group_pattern="", splits={})
+
+
+def test_a_name_that_begins_with_a_stroke_has_no_label() -> None:
+    with pytest.raises(Misplaced, match=NO_LABEL):
+        place("/Kiwi/1.jpg", group_pattern="", splits={})
 
 
 def test_names_are_taken_as_they_are() -> None:

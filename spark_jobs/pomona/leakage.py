@@ -103,7 +103,8 @@ def place(path: str, *, group_pattern: str, splits: dict[str, str]) -> Placement
         if split is None:
             raise Misplaced(OUTSIDE)
         folders = folders[1:]
-    if not folders:
+    # In a bucket `landing//1.jpg` is a name too, and an empty label would say that nobody could tell.
+    if not folders or not folders[0]:
         raise Misplaced(NO_LABEL)
     label, *deeper = folders
     group = _group(label, deeper, name, group_pattern)
