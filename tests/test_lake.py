@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from dataclasses import replace
 
@@ -106,8 +107,6 @@ def test_every_dataset_of_rows_has_an_arrow_schema():
 
 
 def test_a_failed_write_leaves_nothing_behind(lake, monkeypatch):
-    import os
-
     def full(_):
         raise OSError(28, "No space left on device")
 
@@ -117,6 +116,17 @@ def test_a_failed_write_leaves_nothing_behind(lake, monkeypatch):
     monkeypatch.undo()
     assert not lake.exists("folder/file")
     assert lake.names("folder") == []
+
+
+def test_who_may_read_a_file_is_said_by_the_umask(lake, tmp_path):
+    before = os.umask(0o002)
+    try:
+        lake.put("f/put", b"1")
+        lake.create("f/created", b"1")
+        lake.write_stream("f", "streamed", lambda file: file.write(b"1"))
+    finally:
+        os.umask(before)
+    assert {oct((tmp_path / "n" / "f" / name).stat().st_mode & 0o777) for name in ("put", "created", "streamed")} == {"0o664"}
 
 
 def test_a_file_written_in_pieces_is_the_same_as_one_written_whole_and_a_broken_one_is_not_there(tmp_path):

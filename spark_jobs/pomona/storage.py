@@ -7,7 +7,7 @@ import functools
 import io
 import os
 import shutil
-import tempfile
+import uuid
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -179,11 +179,13 @@ class Folder:
 def _temporary(target: Path) -> Iterator[IO[bytes]]:
     """A file beside the target, removed at the end unless it took the target's place."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=target.parent, prefix=".writing-", delete=False) as file:
-        try:
+    # Not by `tempfile`, whose files are their owner's alone: the umask says who may read a lake.
+    spare = target.with_name(f".writing-{uuid.uuid4().hex}")
+    try:
+        with spare.open("xb") as file:
             yield cast(IO[bytes], file)
-        finally:
-            Path(file.name).unlink(missing_ok=True)
+    finally:
+        spare.unlink(missing_ok=True)
 
 
 def _settle(file: IO[bytes]) -> None:
