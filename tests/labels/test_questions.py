@@ -13,6 +13,8 @@ import pytest
 
 from pomona import bundle, scored, snapshots
 from pomona.care import forgotten
+from pomona.care.erasing import without_rows
+from pomona.care.rewriting import renamed
 from pomona.command import Place
 from pomona.formats import arrow_schema
 from pomona.labels import unlabelled
@@ -20,6 +22,7 @@ from pomona.labels.questions import Asked, to_ask
 from pomona.labels.suspects import Suspect
 from pomona.lake import Lake
 from pomona.landing import Landing
+from pomona.outcome import File
 from pomona.snapshots import Snapshot
 from pomona.stages import STAGES
 from tests.drawn_model import chain, knowing_chain, picture, pictures, strange_picture, trained_on
@@ -176,6 +179,25 @@ def test_what_was_forgotten_is_not_shown_to_anybody(place: Place, model: Path) -
     assert told(asked(place, model))[1::2] == [("uncertain", "unlabelled/stall/71.jpg")]
     record(place, {"70": {}, "71": {}})
     assert lime not in asked(place, model).pictures
+
+
+def test_parts_that_are_packed_or_lose_an_image_while_the_champion_is_asked_are_found_where_they_are_then(
+    place: Place, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake, before = Lake(place.lake, place.name), unlabelled.told
+
+    def meanwhile(*given: Any, **options: Any) -> Any:
+        roster = lake.read_rows(lake.files("r", "roster"))
+        part = roster["part"][0].as_py()
+        images = lake.read_rows([File(f"parts/images/{part}", "", 0, 0)])
+        rest = lake.write_rows("parts/images", "images", without_rows(images, content(picture("plum", 0))))
+        files = [lake.write_rows("runs/r/roster", "roster", renamed(roster, {part: rest.name}))]
+        lake.write_manifest("r", "ingest", {**dict.fromkeys(STAGES["ingest"].writes, ()), "roster": files})
+        lake.remove(f"parts/images/{part}")
+        return before(*given, **options)
+
+    monkeypatch.setattr(unlabelled, "told", meanwhile)
+    assert told(asked(place, model))[::2] == [("suspect", "Training/plum/1.jpg"), ("suspect", "Training/plum/2.jpg")]
 
 
 def test_a_file_that_is_no_more_as_it_was_listed_is_left_out(place: Place, model: Path) -> None:

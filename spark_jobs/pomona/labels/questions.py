@@ -5,7 +5,7 @@ On this machine, without Spark: the champion answers in a process of its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -59,13 +59,13 @@ def to_ask(lake: Lake, place: Place, model: Path, *, version: int, n: int) -> As
     folder = Landing(place.unlabelled, S3.parse(place.s3))
     present = snapshots.latest(lake).present
     fresh, answered = _unanswered(place, folder, dict(zip(present["path"], present["content"], strict=True)))
-    doubted, roster = suspected(lake, answered, n=n)
+    doubted = suspected(lake, answered, n=n)
     skip = answered | set(present["content"]) | forgotten.contents(lake)
     told = unlabelled.told(lake, folder, fresh, model, version=version, skip=skip)
     worth = unlabelled.most_worth(folder, told, model, n=n)
     asked = queue.merged(_questions("unknown", worth), doubted, _questions("uncertain", worth), n=n)
     wanted = {question.content for question in asked}
-    pictures = dict(_of_lake(lake, roster.filter(pc.is_in(roster["content"], pa.array(sorted(wanted), pa.string())))))
+    pictures = dict(_of_lake(lake, wanted)) if doubted else {}
     classes = champion.classes(model)
     suggested: dict[str, tuple[tuple[str, float], ...]] = {}
     images = [image for kind in worth.values() for image in kind if image["content"] in wanted]
@@ -76,15 +76,15 @@ def to_ask(lake: Lake, place: Place, model: Path, *, version: int, n: int) -> As
     return Asked([question for question in asked if question.content in pictures], pictures, classes)
 
 
-def suspected(lake: Lake, answered: set[str], *, n: int) -> tuple[list[Question], pa.Table]:
-    """Doubtful labels of the last judged run, and its roster, which says where their images are; none where no run has doubted labels."""
+def suspected(lake: Lake, answered: set[str], *, n: int) -> list[Question]:
+    """Doubtful labels of the last judged run; none where no run has doubted labels."""
     judged = lake.entry("judged", lake.last_number("judged"))
     if judged is None or "suspects" not in lake.manifest(judged["run"], "train")["datasets"]:
-        return [], pa.schema([("content", pa.string()), ("part", pa.string())]).empty_table()
+        return []
     rows = lake.read_rows(lake.files(judged["run"], "suspects")).to_pylist()
-    roster = lake.read_rows(lake.files(judged["run"], "roster"), ["content", "path", "part"])
+    roster = lake.read_rows(lake.files(judged["run"], "roster"), ["content", "path"])
     paths = dict(zip(roster["content"].to_pylist(), roster["path"].to_pylist(), strict=True))
-    return queue.suspect_questions((Suspect(**row) for row in rows if row["content"] not in answered), paths, n=n), roster
+    return queue.suspect_questions((Suspect(**row) for row in rows if row["content"] not in answered), paths, n=n)
 
 
 def _unanswered(place: Place, folder: Landing, contents: Mapping[str, str]) -> tuple[list[Listed], set[str]]:
@@ -110,9 +110,14 @@ def _questions(why: Literal["unknown", "uncertain"], worth: Mapping[str, Sequenc
     return [Question(image["content"], f"unlabelled/{image['path']}", why, None, ()) for image in worth[why]]
 
 
-def _of_lake(lake: Lake, wanted: pa.Table) -> Iterator[tuple[str, bytes]]:
-    """The pictures of these rows of a roster as JPEG, by content; some are read at a time, for a photograph takes megabytes."""
-    ordered = wanted.sort_by("part")
+def _of_lake(lake: Lake, wanted: Collection[str]) -> Iterator[tuple[str, bytes]]:
+    """Those of these contents that the last judged run has, as JPEG, by content; some are read at a time, for a photograph takes megabytes.
+
+    Which parts hold them is read now: while the champion was asked they may have been packed together, or an image forgotten.
+    """
+    judged = lake.entry("judged", lake.last_number("judged")) or {}
+    roster = lake.read_rows(lake.files(judged["run"], "roster"), ["content", "part"])
+    ordered = roster.filter(pc.is_in(roster["content"], pa.array(sorted(wanted), pa.string()))).sort_by("part")
     for start in range(0, len(ordered), _BATCH):
         for content, data in pictures_of(lake, ordered.slice(start, _BATCH)).items():
             yield from _shown(content, data).items()
