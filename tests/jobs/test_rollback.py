@@ -92,6 +92,13 @@ def test_the_same_rollback_again_goes_back_no_further(judged: Runs, lake: Lake) 
         asked(judged, "another")
 
 
+def test_where_no_version_was_ever_champion_there_is_none_to_go_back_to(judged: Runs, lake: Lake) -> None:
+    lake.remove("promotions")
+    tracking.connect(judged.tracking).delete_registered_model_alias("fruit", "champion")
+    with pytest.raises(BadInput, match=r"^no version of fruit was champion: name the version to put back"):
+        asked(judged, "nowhere")
+
+
 def test_a_release_ends_the_hold_and_moves_nothing(judged: Runs, lake: Lake) -> None:
     asked(judged)
     assert reigns.held(LakeLedger(lake).read_all())

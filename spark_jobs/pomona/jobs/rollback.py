@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 from pomona import champion, promotions, reigns, scoring, tracking
 from pomona.outcome import BadInput, Result
-from pomona.reigns import version_words
 from pomona.work import LOG, Work
 
 if TYPE_CHECKING:
@@ -63,7 +62,8 @@ def run(work: Work) -> Result:
     now = reigns.champion(documents)
     version = order.version or reigns.previous(documents)
     if version is None:
-        raise BadInput(f"before {version_words(now)} no version of {place.name} was champion: name the version to put back")
+        before = "no version" if now is None else f"before version {now} no version"
+        raise BadInput(f"{before} of {place.name} was champion: name the version to put back")
     checked = _checked(work, version)
     LOG.info("rollback: version %d gives its probes' probabilities again; %s", version, checked)
     move = promotions.roll_back(
