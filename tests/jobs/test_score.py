@@ -114,15 +114,15 @@ def test_the_monitoring_page_is_written_anew_and_a_fault_of_it_is_none_of_the_jo
     label = next(iter(drawn_model.COLOURS))
     place.put("a.jpg", drawn_model.picture(label, 1))
     place.score()
-    assert "0 cannot be read" in place.runs.lake.get("health/health.html").decode()
+    assert "0 more cannot be read" in place.runs.lake.get("health/health.html").decode()
     place.put("b.jpg", b"no picture")
     place.runs.lake.put("promotions/000001.json", b"{")
     assert place.score().counts["rejected"] == 1
-    assert "0 cannot be read" in place.runs.lake.get("health/health.html").decode()
+    assert "0 more cannot be read" in place.runs.lake.get("health/health.html").decode()
     place.runs.lake.remove("promotions/000001.json")
     place.put("c.jpg", drawn_model.picture(label, 2))
     place.score()
-    assert "1 cannot be read" in place.runs.lake.get("health/health.html").decode()
+    assert "1 more cannot be read" in place.runs.lake.get("health/health.html").decode()
 
 
 def test_who_was_overtaken_by_the_next_champion_asks_that_one(models: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
