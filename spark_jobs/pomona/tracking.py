@@ -5,6 +5,7 @@ MLflow is imported inside `connect`: that takes four seconds of a core, which a 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import os
@@ -71,8 +72,16 @@ def connect(tracking: str) -> MlflowClient:
 
 
 def warm(tracking: str) -> threading.Thread:
-    """A thread that imports MLflow and opens its store, so that the seconds this takes pass while Spark starts."""
-    thread = threading.Thread(target=lambda: connect(tracking).search_experiments(max_results=1), name="mlflow-warm", daemon=True)
+    """A thread that imports MLflow and opens its store, so that the seconds this takes pass while Spark starts.
+
+    A fault of it is silent: whoever needs the store next meets the same fault and tells it.
+    """
+
+    def opened() -> None:
+        with contextlib.suppress(Exception):
+            connect(tracking).search_experiments(max_results=1)
+
+    thread = threading.Thread(target=opened, name="mlflow-warm", daemon=True)
     thread.start()
     return thread
 
