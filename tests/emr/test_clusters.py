@@ -362,7 +362,7 @@ def test_a_cluster_that_does_not_start_while_the_triggerer_waits_fails_the_run(r
 def test_a_deferred_creation_that_is_late_or_that_no_triggerer_waits_for_is_taken_back(runs: Runs) -> None:
     runs.account.ec2.start_s = 600
     for method, arguments in (("resume", {"event": {"cluster": "", "late": True}}), ("__fail__", {"error": "Trigger timeout"})):
-        made = Clusters.of(Deployment.from_environment()).create(method)
+        made = Clusters.of(Deployment.from_environment()).create(method, "rollback")
         if method == "resume":
             arguments["event"]["cluster"] = made.id
         with pytest.raises(AirflowException):
