@@ -50,7 +50,12 @@ RATES: Mapping[str, Rate] = {
     ),
     "evaluate_ms": Rate(0.14, "ms of the driver", "evaluate, an image", f"{_RESULTS}, 10 and 13 s for 1,714 and 6,910 test images"),
     "driver_ms": Rate(0.05, "ms of the driver", "rows of listing, roster, index and slices, a stage and image", _ASSUMED),
-    "driver_bytes": Rate(2300, "bytes", "the same rows in the driver's memory at the peak of ingest, an image", f"{_RESULTS}, memory"),
+    "driver_bytes": Rate(
+        1416,
+        "bytes",
+        "the same rows in the driver's memory at the peak of ingest, an image",
+        "measured: bench/RESULTS.md of commit d427b01, memory",
+    ),
     "list_s": Rate(0.15, "s", "a page of 1,000 names from S3", _ASSUMED),
     "core": Rate(0.5, "cores", "what a vCPU does of a core that the rates were measured on", _ASSUMED),
     "even": Rate(0.8, "share", "of the cores that work while tasks run", _ASSUMED),
