@@ -77,17 +77,17 @@ def test_whatever_becomes_of_the_messages_each_batch_is_called_for_once(places, 
         "garbage": ["no JSON", "{}", "[]", "\u00e9" * 500],
     }[fate]
 
-    # All lies there before the first look: sent beside it, messages would come behind the call on a slow machine, and stay.
+    # All lies there before the first look, and the queue is asked before pictures have settled: what comes behind the call would stay.
     send(places, "1.jpg", "2.jpg")
     for body in bodies:
         sqs.send_message(QueueUrl=queue, MessageBody=body)
-    assert len(asyncio.run(fired(trigger(places, sqs_queue=queue, poll_s=1.1), 20))) == 1
+    assert len(asyncio.run(fired(trigger(places, sqs_queue=queue, poll_s=3, settle_s=3), 30))) == 1
     assert messages_left(sqs, queue) == 0
 
 
 def test_a_queue_that_cannot_be_asked_leaves_the_clock(places, sqs, queue, capsys):
     send(places, "1.jpg", "2.jpg")
-    assert len(asyncio.run(fired(trigger(places, sqs_queue=f"{queue}-no-such", poll_s=1.2), 10))) == 1
+    assert len(asyncio.run(fired(trigger(places, sqs_queue=f"{queue}-no-such", poll_s=3, settle_s=3), 30))) == 1
     told = [line for line in capsys.readouterr().out.splitlines() if "looks by the clock" in line]
     assert len(told) == 1
     assert "QueueDoesNotExist" in told[0]
