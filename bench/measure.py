@@ -56,6 +56,7 @@ class Usage:
     driver_bytes: dict[str, int] = field(default_factory=dict)
     _timeline: list[tuple[float, float]] = field(default_factory=list)
     _cpu: dict[tuple[int, float], float] = field(default_factory=dict)
+    _others: frozenset[tuple[int, float]] = frozenset()
 
     @property
     def cpu_s(self) -> float:
@@ -71,8 +72,11 @@ class Usage:
         total = 0
         for process in root.children(recursive=True):
             try:
+                key = (process.pid, process.create_time())
+                if key in self._others:
+                    continue
                 times = process.cpu_times()
-                self._cpu[process.pid, process.create_time()] = times.user + times.system
+                self._cpu[key] = times.user + times.system
                 if memory:
                     total += _kilobytes(process.pid, "smaps_rollup", "Pss:") << 10
                     self._largest(process)
@@ -109,8 +113,8 @@ def _kilobytes(pid: int, file: str, name: str) -> int:
 @contextmanager
 def used(interval_s: float = INTERVAL_S, *, memory: bool = True) -> Iterator[Usage]:
     """The usage of the processes that the block starts, with or without their memory; complete when the block is left."""
-    usage, stop = Usage(), threading.Event()
-    root = psutil.Process()
+    root, stop = psutil.Process(), threading.Event()
+    usage = Usage(_others=frozenset((one.pid, one.create_time()) for one in root.children(recursive=True)))
 
     def sample() -> None:
         while not stop.is_set():
