@@ -60,7 +60,7 @@ release: setup  ## ends the hold of a rollback: better models are promoted again
 	@$(BIN)/python -m run.champion release --reason="$${REASON:-}"
 
 test: setup lint  ## every check but the heavy ones, in under ten minutes
-	@$(BIN)/python -m pytest -m "not heavy" -n logical --maxprocesses 4 --dist loadfile
+	@$(BIN)/python -m pytest -m "not heavy" -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 # The heavier suites, each by its own name; what has no folder of its own here is test-heavy's.
 HEAVY := $(BIN)/python -m pytest -m heavy --timeout 1800
